@@ -1,0 +1,216 @@
+"""The schema of every config group.
+
+Hydra composes the YAML files under ``configs/``; ``aam.cli`` turns the result into these dataclasses
+once, at the entry, and plain dataclasses are passed on from there. ``optimizer`` and ``scheduler``
+stay mappings with a ``_target_``, so that any class that torch has works by a YAML file alone; their
+keys are checked against the signature of the target.
+"""
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from aam.errors import UserError
+
+
+def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is not among the choices, naming the nearest right one."""
+    if value in choices:
+        return
+    near = get_close_matches(value, choices, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise UserError(f"{key}={value} is not one of {', '.join(choices)}{hint}")
+
+
+@dataclass(kw_only=True)
+class DataConfig:
+    """Where the data lie, and what of them is used."""
+
+    name: str = "demo"
+    table: str | None = None
+    tree: str | None = None
+    rep_seqs: str | None = None
+    metadata: str | None = None
+    distances: str | None = None
+    group_column: str | None = None
+    stratify_column: str | None = None
+    rarefaction_depth: int | None = None
+    min_sample_depth: int = 0
+    min_prevalence: int = 0
+    token_limit: int | None = 1024
+    token_selection: str = "abundance"
+    batch_size: int = 32
+    unifrac: str = "unweighted"
+    unifrac_alpha: float = 1.0
+    demo_seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("data.name", self.name, ("demo", "biom"))
+        one_of("data.token_selection", self.token_selection, ("abundance", "random"))
+        one_of("data.unifrac", self.unifrac, ("unweighted", "weighted", "generalized"))
+
+
+@dataclass(kw_only=True)
+class FamilyConfig:
+    """One plot family's switches."""
+
+    enabled: bool = True
+    dpi: int = 120
+    format: str = "png"
+
+    def __post_init__(self) -> None:
+        one_of("logging.families.*.format", self.format, ("png", "pdf", "svg"))
+
+
+@dataclass(kw_only=True)
+class DiagnosticsConfig:
+    """When a run is called sick. Losses and changes are in the unit of the loss.
+
+    With ``relative``, the four limits on losses are multiplied by the size of the loss at the start
+    of the run, so that a loss of 40 and one of 0.04 are judged alike.
+    """
+
+    relative: bool = False
+    gap: float = 0.05
+    plateau_change: float = 0.001
+    plateau_epochs: int = 5
+    std: float = 0.1
+    std_epochs: int = 3
+    rise: float = 0.02
+    rise_epochs: int = 5
+
+    def __post_init__(self) -> None:
+        for key, least in (("plateau_epochs", 1), ("std_epochs", 2), ("rise_epochs", 1)):
+            if getattr(self, key) < least:
+                raise UserError(f"logging.diagnostics.{key} must be at least {least}")
+
+
+@dataclass(kw_only=True)
+class LoggingConfig:
+    """What is made from the facts. The facts themselves are always written.
+
+    ``plots`` names the group of figures (``aam.monitoring.plan`` lists them); figures of a whole
+    epoch are drawn every ``every_epochs`` epochs and at the end of the run.
+    """
+
+    name: str = "plots_standard"
+    make_plots: bool = True
+    save_artifacts: bool = True
+    plots: str = "standard"
+    every_epochs: int = 1
+    tensorboard: bool = True
+    console: bool = True
+    families: dict[str, FamilyConfig] = field(default_factory=dict)
+    diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
+
+    def __post_init__(self) -> None:
+        one_of("logging.plots", self.plots, ("minimal", "standard", "full"))
+        if self.every_epochs < 1:
+            raise UserError("logging.every_epochs must be at least 1")
+
+
+@dataclass(kw_only=True)
+class SplitConfig:
+    """Which samples train, validate and test."""
+
+    name: str = "random"
+    val_fraction: float = 0.15
+    test_fraction: float = 0.15
+    seed: int = 0
+
+
+@dataclass(kw_only=True)
+class LoopConfig:
+    """What ``loop=pretrain`` learns from."""
+
+    name: str = "pretrain"
+    unifrac_weight: float = 1.0
+    nuc_weight: float = 0.01
+    faith_pd_weight: float = 0.0
+    count_weight: float = 0.0
+    mask_fraction: float = 0.15
+    mask_spans: bool = False
+    masked_asvs: float = 0.25
+    max_eval_samples: int = 512
+    clade_spread: float = 2.0
+
+    def __post_init__(self) -> None:
+        for key in ("mask_fraction", "masked_asvs"):
+            if not 0 < getattr(self, key) <= 1:
+                raise UserError(f"loop.{key}={getattr(self, key)} must lie in (0, 1]")
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """The shape of the encoder."""
+
+    name: str = "tiny"
+    dim: int = 32
+    num_heads: int = 4
+    nucleotide_layers: int = 1
+    sample_layers: int = 1
+    patch_size: int = 5
+    max_length: int = 300
+    num_clades: int = 128
+    sample_dropout: float = 0.0
+    asv_chunk_size: int = 128
+    activation_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dim % self.num_heads:
+            raise UserError(
+                f"model.dim={self.dim} is no multiple of model.num_heads={self.num_heads}"
+            )
+
+
+@dataclass(kw_only=True)
+class TrainerConfig:
+    """The epoch loop."""
+
+    epochs: int = 100
+    max_minutes: float | None = None
+    max_grad_norm: float | None = None
+    accumulate: int = 1
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    num_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        one_of("trainer.precision", self.precision, ("fp32", "bf16"))
+        for key in ("epochs", "accumulate"):
+            if getattr(self, key) < 1:
+                raise UserError(f"trainer.{key}={getattr(self, key)} must be at least 1")
+
+
+@dataclass(kw_only=True)
+class EarlyStoppingConfig:
+    """When to stop waiting for a better epoch, and what better means."""
+
+    patience: int | None = 10
+    best_metric: str = "val_loss"
+
+
+@dataclass(kw_only=True)
+class EnvConfig:
+    """The machine that a run is on."""
+
+    name: str = "local"
+
+
+@dataclass(kw_only=True)
+class Config:
+    """A whole run."""
+
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    scheduler: dict[str, Any] = field(default_factory=dict)
+    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    env: EnvConfig = field(default_factory=EnvConfig)
+    run_name: str | None = None
+    resume: str | None = None

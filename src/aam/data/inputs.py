@@ -1,0 +1,69 @@
+"""What all readers of input files share: is the file there, what kind is it, is it text."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from aam.errors import UserError
+
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+GZIP_MAGIC = b"\x1f\x8b"
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+MAX_ID_SHOWN = 40  # an ASV id is often its whole sequence
+
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """The whole content of a file that has some; ``what`` names it in the sentence, "the table"."""
+    start = read_start(path, what)
+    if start.startswith(GZIP_MAGIC):
+        raise UserError(f"{what} {path} is gzip-compressed; decompress it first (gunzip)")
+    return path.read_bytes()
+
+
+def read_start(path: Path, what: str) -> bytes:
+    """The first bytes of a file, which tell its kind.
+
+    Raises
+    ------
+    UserError
+        There is no such file, it is a directory, cannot be read, or is empty.
+    """
+    if path.is_dir():
+        raise UserError(f"{what} {path} is a directory; give a file")
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except FileNotFoundError:
+        raise UserError(f"{what} {path} does not exist; check the path") from None
+    except OSError as error:
+        raise UserError(f"{what} {path} cannot be read: {error.strerror or error}") from None
+    if not start:
+        raise UserError(f"{what} {path} is empty (0 bytes); check how it was made or copied")
+    return start
+
+
+def decode_text(content: bytes, what: str, path: Path) -> str:
+    """UTF-8 text, with or without a byte order mark; ``UserError`` for anything else."""
+    if content.startswith(UTF16_MARKS):
+        raise UserError(f"{what} {path} is UTF-16 text; save it as UTF-8 (in Excel: as plain text)")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{what} {path} is not UTF-8 text (byte 0x{content[error.start]:02x} in line {line});"
+            " save it as UTF-8"
+        ) from None
+    if "\0" in text:
+        raise UserError(f"{what} {path} is a binary file, not text; give the text file")
+    return text
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """The names that stand more than once, in order of first appearance."""
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def short(names: Iterable[str]) -> list[str]:
+    """Names cut to what a sentence can hold."""
+    return [n if len(n) <= MAX_ID_SHOWN else f"{n[: MAX_ID_SHOWN - 1]}…" for n in names]

@@ -1,0 +1,142 @@
+"""The one door to the data: from files to matched arrays, with every loss counted and named.
+
+Shapes: N samples, A ASVs, L positions.
+"""
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from aam.config import DataConfig
+from aam.data.demo import cached_demo
+from aam.data.filters import refuse_transposed, select
+from aam.data.inputs import short
+from aam.data.metadata import Metadata, read_metadata
+from aam.data.sequences import canonical, read_rep_seqs, resolve_sequences, tokenize
+from aam.data.table import read_table
+from aam.errors import UserError, shown
+from aam.phylogeny.tree import Tree, read_tree
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Samples, ASVs, tree and metadata, matched to each other.
+
+    Rows are sorted by sample id and columns by sequence, so that nothing depends on the order that
+    a file happens to have.
+    """
+
+    sample_ids: tuple[str, ...]
+    counts: sparse.csr_matrix
+    """``[N, A]`` int64; no row and no column is empty."""
+    sequences: tuple[str, ...]
+    """``[A]`` upper case, T for U, all different."""
+    tokens: NDArray[np.uint8]
+    """``[A, 1 + L]``, see :func:`aam.data.sequences.tokenize`."""
+    tree: Tree | None
+    """Its tip k is column k of the counts; None where distances are given instead."""
+    metadata: Metadata | None
+    """Aligned to ``sample_ids``."""
+    notices: tuple[str, ...]
+    """What was dropped or assumed, one sentence each; logged too."""
+
+
+def load_study(data: DataConfig) -> Study:
+    """Read the files that the config names and match them.
+
+    Raises
+    ------
+    UserError
+        A file is missing or wrong, the files do not belong together, or nothing is left of them.
+    """
+    paths = _paths(data)
+    table = read_table(paths.table)
+    metadata = None if paths.metadata is None else read_metadata(paths.metadata)
+    rep_seqs = None if paths.rep_seqs is None else read_rep_seqs(paths.rep_seqs)
+    refuse_transposed(table, metadata, rep_seqs)
+    kept = select(table, metadata, data)
+    found = [canonical(sequence) for sequence in resolve_sequences(kept.asv_ids, rep_seqs)]
+    columns = sorted(range(len(found)), key=found.__getitem__)
+    asv_ids = tuple(kept.asv_ids[column] for column in columns)
+    sequences = tuple(found[column] for column in columns)
+    _refuse_identical(sequences, asv_ids)
+    counts = kept.counts[:, columns]
+    counts.sort_indices()
+    for notice in kept.notices:
+        _log.warning("%s", notice)
+    return Study(
+        sample_ids=kept.sample_ids,
+        counts=counts,
+        sequences=sequences,
+        tokens=tokenize(sequences),
+        tree=None if paths.tree is None else _tree(paths.tree, asv_ids, sequences),
+        metadata=None if metadata is None else metadata.align(kept.sample_ids),
+        notices=kept.notices,
+    )
+
+
+@dataclass(frozen=True)
+class _Paths:
+    table: Path
+    tree: Path | None
+    metadata: Path | None
+    rep_seqs: Path | None
+
+
+def _paths(data: DataConfig) -> _Paths:
+    """Where the files lie; the demo study is written first if need be."""
+    given = {
+        key: getattr(data, key) for key in ("table", "tree", "rep_seqs", "metadata", "distances")
+    }
+    if data.name == "demo":
+        unread = [f"data.{key}" for key, value in given.items() if value is not None]
+        if unread:
+            raise UserError(
+                f"data=demo brings its own files, but {shown(unread)} is set; add data=biom"
+            )
+        demo = cached_demo(data.demo_seed)
+        return _Paths(demo.table, demo.tree, demo.metadata, None)
+    if data.table is None:
+        raise UserError(
+            "data=biom needs a feature table; set data.table= to a BIOM, TSV or .qza file"
+        )
+    if data.tree is None and data.distances is None:
+        raise UserError(
+            "data=biom needs a rooted tree of the ASVs; set data.tree= to a Newick or .qza file"
+            " (or data.distances= to a matrix of distances between the samples)"
+        )
+    tree, metadata, rep_seqs = map(_path, (data.tree, data.metadata, data.rep_seqs))
+    return _Paths(Path(data.table).expanduser(), tree, metadata, rep_seqs)
+
+
+def _path(name: str | None) -> Path | None:
+    return None if name is None else Path(name).expanduser()
+
+
+def _refuse_identical(sequences: tuple[str, ...], asv_ids: tuple[str, ...]) -> None:
+    """Sorted as they are, identical sequences stand beside each other."""
+    pairs = [k for k in range(1, len(sequences)) if sequences[k] == sequences[k - 1]]
+    if pairs:
+        names = (" = ".join(short([asv_ids[k - 1], asv_ids[k]])) for k in pairs)
+        raise UserError(
+            f"{len(pairs)} ASVs of the table have the same sequence as another ({shown(names)}),"
+            " upper and lower case or U and T being the same; add up their counts"
+        )
+
+
+def _tree(path: Path, asv_ids: tuple[str, ...], sequences: tuple[str, ...]) -> Tree:
+    """The tree, its tips named by the table's ids or else by the sequences themselves."""
+    try:
+        return read_tree(path, asv_ids)
+    except UserError:
+        with suppress(UserError):
+            if sequences != asv_ids:
+                return read_tree(path, sequences)
+        raise

@@ -1,0 +1,161 @@
+"""Feature tables: samples by ASVs, as counts, whatever file they come in.
+
+Shapes: N samples, A ASVs.
+"""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from aam.data.inputs import HDF5_MAGIC, decode_text, read_bytes, repeated, short
+from aam.data.table_text import parse_table
+from aam.errors import UserError, shown
+from aam.qza import ZIP_MAGIC, read_member
+
+_HDF5_NAMES = ("observation/ids", "sample/ids", "sample/matrix")
+# What biom-format and h5py raise over files that are not what they say.
+_BIOM_ERRORS = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError)
+_DAMAGED = "it is damaged or truncated: copy or export it again"
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """How often each ASV was read in each sample."""
+
+    counts: sparse.csr_matrix
+    """``[N, A]`` int64, without explicit zeros, indices sorted."""
+    sample_ids: tuple[str, ...]
+    asv_ids: tuple[str, ...]
+    """As the file names them: sequences, or md5 sums or other names."""
+
+
+def read_table(path: Path) -> FeatureTable:
+    """Read BIOM 2.1 (HDF5), BIOM 1.0 (JSON), TSV, or a ``FeatureTable[Frequency]`` artifact.
+
+    The content tells the kind, not the ending of the file's name.
+
+    Raises
+    ------
+    UserError
+        The file is missing, empty, damaged or no table; an id stands twice; a count is negative,
+        fractional or not a number.
+    """
+    what = f"the table {path}"
+    content = read_bytes(path, "the table")
+    if content.startswith(ZIP_MAGIC):
+        content = read_member(path, "FeatureTable[Frequency]", "feature-table.biom")
+    if content.startswith(HDF5_MAGIC):
+        values, asv_ids, sample_ids = _read_hdf5(content, what)
+    else:
+        text = decode_text(content, "the table", path)
+        if text.lstrip().startswith("{"):
+            values, asv_ids, sample_ids = _read_json(text, what)
+        else:
+            values, asv_ids, sample_ids = parse_table(text, what)
+            _refuse_repeated(asv_ids, sample_ids, what)
+    if 0 in values.shape:
+        raise UserError(
+            f"{what} has {len(sample_ids)} samples and {len(asv_ids)} ASVs: it is empty"
+        )
+    counts = _as_counts(values, asv_ids, sample_ids, what)
+    return FeatureTable(counts, tuple(sample_ids), tuple(asv_ids))
+
+
+def _read_hdf5(content: bytes, what: str) -> tuple[sparse.csr_matrix, list[str], list[str]]:
+    import h5py
+    from biom import Table
+    from biom.exception import BiomException
+
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            lacking = [name for name in _HDF5_NAMES if name not in file]
+            if lacking:
+                raise UserError(
+                    f"{what} is an HDF5 file but not BIOM 2.1: it has no {shown(lacking)};"
+                    " give a BIOM table"
+                )
+            # Looked at before biom-format does, which would not say which ids are repeated.
+            asv_ids, sample_ids = (_ids(file[name]) for name in _HDF5_NAMES[:2])
+            _refuse_repeated(asv_ids, sample_ids, what)
+            return Table.from_hdf5(file).matrix_data, asv_ids, sample_ids
+    except (*_BIOM_ERRORS, BiomException) as error:
+        raise UserError(
+            f"{what} cannot be read as BIOM 2.1 ({_reason(error)}); {_DAMAGED}"
+        ) from None
+
+
+def _ids(dataset: Any) -> list[str]:
+    return [str(name) for name in dataset.asstr()[:]] if dataset.size else []
+
+
+def _read_json(text: str, what: str) -> tuple[sparse.csr_matrix, list[str], list[str]]:
+    from biom import Table
+    from biom.exception import BiomException
+
+    try:
+        document: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{what} is not whole JSON ({error}); {_DAMAGED}") from None
+    if not {"rows", "columns", "data"} <= document.keys():
+        raise UserError(
+            f"{what} is JSON but not BIOM 1.0: it lacks rows, columns or data; give a BIOM table"
+        )
+    try:
+        asv_ids, sample_ids = (
+            [str(entry["id"]) for entry in document[axis]] for axis in ("rows", "columns")
+        )
+        _refuse_repeated(asv_ids, sample_ids, what)
+        return Table.from_json(document).matrix_data, asv_ids, sample_ids
+    except (*_BIOM_ERRORS, BiomException) as error:
+        raise UserError(
+            f"{what} cannot be read as BIOM 1.0 ({_reason(error)}); {_DAMAGED}"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _refuse_repeated(asv_ids: list[str], sample_ids: list[str], what: str) -> None:
+    for kind, ids in (("ASV", asv_ids), ("sample", sample_ids)):
+        twice = repeated(ids)
+        if twice:
+            raise UserError(
+                f"{what} has {len(twice)} {kind} ids more than once: {shown(short(twice))};"
+                f" every {kind} needs its own id"
+            )
+
+
+def _as_counts(
+    values: sparse.csr_matrix, asv_ids: list[str], sample_ids: list[str], what: str
+) -> sparse.csr_matrix:
+    """From ASVs by samples of any number type to ``[N, A]`` int64, refusing what is no count."""
+    values = sparse.csr_matrix(values.T, dtype=np.float64)
+    values.sum_duplicates()
+    data: NDArray[np.float64] = values.data
+    with np.errstate(invalid="ignore"):  # the remainder of infinity
+        problems = (
+            ("that are not finite numbers", ~np.isfinite(data), "replace them by counts"),
+            ("below zero", data < 0, "give raw counts, not transformed ones"),
+            ("that are fractional", data % 1 != 0, "give raw counts, not relative abundances"),
+            ("above 2^53, too large to be exact", data > 2.0**53, "give raw counts"),
+        )
+    for problem, wrong, advice in problems:
+        found = np.flatnonzero(wrong)
+        if len(found):
+            row = int(np.searchsorted(values.indptr, found[0], side="right")) - 1
+            asv = short([asv_ids[values.indices[found[0]]]])[0]
+            raise UserError(
+                f"{what} has {len(found)} values {problem} (of {len(data)} that are not zero), the"
+                f" first {data[found[0]]:g} for sample {sample_ids[row]} and ASV {asv}; {advice}"
+            )
+    counts = values.astype(np.int64)
+    counts.eliminate_zeros()
+    counts.sort_indices()
+    return counts

@@ -1,0 +1,29 @@
+"""One file per loop, and the registry by which ``loop=NAME`` finds it."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+
+from aam.config import Config
+from aam.errors import UserError
+from aam.loops.run import Run
+
+# Names rather than functions: a loop and what it needs are imported when it is asked for.
+DISPATCH = {"pretrain": "aam.loops.pretrain:pretrain"}
+
+
+def find_loop(name: str) -> Callable[[Config, Run], float]:
+    """The function that runs ``loop=NAME`` and returns its best value.
+
+    Raises
+    ------
+    UserError
+        If there is no such loop; those that there are are listed.
+    """
+    if name not in DISPATCH:
+        near = get_close_matches(name, DISPATCH, n=1)
+        hint = f"; did you mean loop={near[0]}?" if near else ""
+        raise UserError(f"there is no loop={name}: there is {', '.join(DISPATCH)}{hint}")
+    module, _, function = DISPATCH[name].partition(":")
+    loop: Callable[[Config, Run], float] = getattr(import_module(module), function)
+    return loop

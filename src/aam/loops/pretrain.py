@@ -1,0 +1,76 @@
+"""``loop=pretrain``: learn from tables without labels, by UniFrac distances and masked bases."""
+
+from dataclasses import asdict
+
+from aam.config import Config
+from aam.data.batches import BatchMaker
+from aam.data.splits import Split, split_samples, write_split
+from aam.data.study import Study, load_study
+from aam.loops.pretrain_task import METRIC_NAMES, PretrainTask
+from aam.loops.run import Run
+from aam.loops.session import train
+from aam.losses.targets import UnifracTargets
+from aam.models.encoder import Encoder
+from aam.models.pretrain import PretrainModel
+from aam.training.devices import pick_device, seed_everything
+
+
+def pretrain(config: Config, run: Run) -> float:
+    """Build data and model, train, and return the best value of the watched figure."""
+    device = pick_device(config.trainer)
+    seed_everything(config.trainer)
+    study = load_study(config.data)
+    split = _split(study, config)
+    if run.run_dir is not None and not run.resume:
+        write_split(run.run_dir / "split.tsv", study.sample_ids, split)
+    task = PretrainTask(
+        model=_model(config).to(device),
+        maker=BatchMaker(
+            study,
+            rarefaction_depth=config.data.rarefaction_depth,
+            token_limit=config.data.token_limit,
+            random_tokens=config.data.token_selection == "random",
+        ),
+        targets=UnifracTargets(study, config.data),
+        split=split,
+        loop=config.loop,
+        batch_size=config.data.batch_size,
+        seed=config.trainer.seed,
+        device=device,
+    )
+    if not run.resume:
+        task.start()
+    return train(
+        task,
+        config,
+        run,
+        device=device,
+        metric_names=METRIC_NAMES,
+        inputs=study.files,
+        num_samples={part: len(getattr(split, part)) for part in ("train", "val", "test")},
+    )
+
+
+def _split(study: Study, config: Config) -> Split:
+    columns = {}
+    for key in ("group_column", "stratify_column"):
+        name = getattr(config.data, key)
+        columns[key] = None if name is None else study.column(name, f"data.{key}")
+    groups = columns["group_column"]
+    return split_samples(
+        study.sample_ids,
+        val_fraction=config.split.val_fraction,
+        test_fraction=config.split.test_fraction,
+        seed=config.split.seed,
+        groups=None if groups is None else groups.values,
+        strata=columns["stratify_column"],
+    )
+
+
+def _model(config: Config) -> PretrainModel:
+    shape = asdict(config.model)
+    del shape["name"]
+    encoder = Encoder(
+        **shape, unifrac=config.data.unifrac, unifrac_alpha=config.data.unifrac_alpha
+    )
+    return PretrainModel(encoder, dim=config.model.dim)

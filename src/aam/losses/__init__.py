@@ -1,0 +1,1 @@
+"""The losses and the figures by which a model is judged."""

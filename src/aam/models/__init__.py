@@ -1,0 +1,1 @@
+"""Models: they know tensors, no files, no config."""

@@ -1,0 +1,100 @@
+"""Transformer layers that both levels of the encoder share.
+
+Shapes: B rows, L positions, T slots of all rows packed one after another, D width, H heads.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one fused projection and the fused kernel.
+
+    No dropout on the attention weights: it would leave the fused path and make the step 1.6 times
+    slower (``docs/performance.md``).
+    """
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, x_BLD: Tensor, mask_B11L: Tensor | None = None) -> Tensor:
+        """Attend within each row; ``mask_B11L`` is True where a position may be attended to."""
+        num_rows, num_positions, dim = x_BLD.shape
+        qkv = self.qkv(x_BLD).view(num_rows, num_positions, 3, self.num_heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, L, D/H]
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_B11L)
+        out: Tensor = self.out(y.transpose(1, 2).reshape(num_rows, num_positions, dim))
+        return out
+
+    def packed(self, x_TD: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Attend within each row of a packed batch: no slot is padding, so none is computed."""
+        qkv = self.qkv(x_TD).view(len(x_TD), 3, self.num_heads, -1)
+        q, k, v = qkv.permute(1, 2, 0, 3)  # each [H, T, D/H]
+        rows = zip(*(part.split(list(lengths), dim=1) for part in (q, k, v)), strict=True)
+        y = torch.cat(
+            [F.scaled_dot_product_attention(*(part.unsqueeze(0) for part in row)) for row in rows],
+            dim=2,
+        )  # [1, H, T, D/H]
+        out: Tensor = self.out(y[0].transpose(0, 1).reshape(x_TD.shape))
+        return out
+
+
+class Block(nn.Module):
+    """Pre-norm transformer layer (Xiong et al. 2020, "On layer normalization in the transformer")."""
+
+    def __init__(self, dim: int, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = Attention(dim, num_heads)
+        self.feedforward_norm = nn.LayerNorm(dim)
+        self.feedforward = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, lengths: Sequence[int] | None = None
+    ) -> Tensor:
+        """``x`` is [B, L, D] with an optional mask, or [T, D] where ``lengths`` are given."""
+        h = self.attention_norm(x)
+        h = self.attention(h, mask) if lengths is None else self.attention.packed(h, lengths)
+        x = x + self.dropout(h)
+        return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
+
+
+class AttentionPool(nn.Module):
+    """Weighted mean over positions, the weights learned; a row with nothing in it gives zeros."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.score = nn.Linear(dim, 1)
+
+    def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
+        """[B, L, D] → [B, D]."""
+        x_BLD = self.norm(x_BLD)
+        score_BL = self.score(x_BLD).squeeze(-1)
+        if mask_BL is None:
+            return (score_BL.softmax(-1).unsqueeze(1) @ x_BLD).squeeze(1)
+        # A finite fill: a row without any position must not become NaN.
+        weight_BL = score_BL.masked_fill(~mask_BL, -1e9).softmax(-1) * mask_BL
+        return (weight_BL.unsqueeze(1) @ x_BLD).squeeze(1)
+
+    def packed(self, x_TD: Tensor, row_T: Tensor, num_rows: int) -> Tensor:
+        """[T, D] → [B, D], where ``row_T`` says which row each slot belongs to."""
+        x_TD = self.norm(x_TD)
+        score_T = self.score(x_TD).squeeze(-1)
+        # Subtracting the row's maximum keeps the exponential finite; the quotient is unchanged.
+        top_B = score_T.new_full((num_rows,), -torch.inf).index_reduce(
+            0, row_T, score_T.detach(), "amax"
+        )
+        weight_T = (score_T - top_B[row_T]).exp()
+        total_B = weight_T.new_zeros(num_rows).index_add(0, row_T, weight_T)
+        pooled_BD = x_TD.new_zeros(num_rows, x_TD.shape[1]).index_add(
+            0, row_T, x_TD * weight_T.unsqueeze(-1)
+        )
+        return pooled_BD / total_B.clamp_min(1e-12).unsqueeze(-1)

@@ -1,0 +1,96 @@
+"""The first level: nucleotides → ASV embeddings.
+
+Shapes: U distinct ASVs, L bases, p bases a patch, P = ⌈L/p⌉ patches, D width.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from aam.errors import UserError
+from aam.models.layers import AttentionPool, Block
+
+PAD = 0
+VOCAB_SIZE = 8  # pad, A, C, G, T, START, MASK, other IUPAC letters (aam.data.sequences)
+
+
+class NucleotideEncoder(nn.Module):
+    """A transformer over the bases of each distinct ASV, pooled by attention.
+
+    A position reads ``patch_size`` bases at once (1: every base is a position of its own). The
+    START token is a position too and is never masked. Work is done in chunks of
+    ``asv_chunk_size`` ASVs; with ``activation_checkpointing`` each layer's activations are
+    computed again in the backward pass, so that memory grows with the chunk, not with U.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        num_heads: int,
+        num_layers: int,
+        patch_size: int,
+        max_length: int,
+        asv_chunk_size: int,
+        activation_checkpointing: bool,
+    ) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.max_length = max_length
+        self.asv_chunk_size = asv_chunk_size
+        self.activation_checkpointing = activation_checkpointing
+        num_patches = -(-max_length // patch_size)
+        # One table per place within a patch; a patch is the sum of its bases' rows.
+        self.base_embedding = nn.EmbeddingBag(patch_size * VOCAB_SIZE, dim, mode="sum")
+        nn.init.normal_(self.base_embedding.weight, std=0.5 / patch_size**0.5)
+        self.start = nn.Parameter(torch.randn(dim) * 0.02)
+        self.position_embedding = nn.Parameter(torch.randn(1 + num_patches, dim) * 0.02)
+        self.blocks = nn.ModuleList(Block(dim, num_heads) for _ in range(num_layers))
+        self.pool = AttentionPool(dim)
+        place = torch.arange(patch_size) * VOCAB_SIZE
+        self.register_buffer("place_offset", place, persistent=False)
+
+    def forward(self, tokens_UL: Tensor) -> Tensor:
+        """ASV embeddings [U, D] of ``uint8`` tokens [U, 1+L] (START first, padded with 0)."""
+        chunks = self._chunks(tokens_UL)
+        return torch.cat([self.pool(x, mask) for x, mask in map(self._states, chunks)])
+
+    def position_states(self, tokens_UL: Tensor) -> Tensor:
+        """States of the patches [U, P, D], without START: what masked bases are predicted from."""
+        return torch.cat([self._states(chunk)[0][:, 1:] for chunk in self._chunks(tokens_UL)])
+
+    def _chunks(self, tokens_UL: Tensor) -> tuple[Tensor, ...]:
+        if tokens_UL.shape[1] - 1 > self.max_length:
+            raise UserError(
+                f"the longest sequence has {tokens_UL.shape[1] - 1} bases but the model reads "
+                f"{self.max_length}; set model.max_length={tokens_UL.shape[1] - 1} or trim the reads"
+            )
+        return tokens_UL.split(self.asv_chunk_size)
+
+    def _states(self, tokens_UL: Tensor) -> tuple[Tensor, Tensor | None]:
+        bases_UL = tokens_UL[:, 1:]
+        bases_UL = F.pad(bases_UL, (0, -bases_UL.shape[1] % self.patch_size), value=PAD)
+        bases_UPp = bases_UL.unflatten(1, (-1, self.patch_size))
+        num_asvs, num_patches, _ = bases_UPp.shape
+        patch_UPD = self.base_embedding(
+            (bases_UPp.int() + self.place_offset.int()).flatten(0, 1)  # type: ignore[operator]
+        ).view(num_asvs, num_patches, -1)
+        x = torch.cat([self.start.expand(num_asvs, 1, -1), patch_UPD], dim=1)
+        x = x + self.position_embedding[: 1 + num_patches]
+        mask_UP = self._padding_mask(bases_UPp)
+        attend = None if mask_UP is None else mask_UP[:, None, None, :]
+        for block in self.blocks:
+            if self.activation_checkpointing and torch.is_grad_enabled():
+                x = checkpoint(block, x, attend, use_reentrant=False)
+            else:
+                x = block(x, attend)
+        return x, mask_UP
+
+    @staticmethod
+    def _padding_mask(bases_UPp: Tensor) -> Tensor | None:
+        """Which positions hold something, or None where all do: the unmasked kernel is faster."""
+        held_UP = (bases_UPp != PAD).any(-1)
+        if held_UP.all():
+            return None
+        return F.pad(held_UP, (1, 0), value=True)  # START is always there

@@ -1,0 +1,91 @@
+"""UniFrac as a distance between sample embeddings, in the shape of the formula itself.
+
+Unweighted UniFrac is the Tanimoto distance of branch-length-weighted presence vectors over the
+edges of the tree (Lozupone & Knight 2005): one minus shared over total branch length. An edge is
+present where any ASV below it is: a union, not a sum. The head learns K soft clades in the place
+of edges: each ASV has a propensity for each clade, a sample holds a clade as 1 − exp(−Σ propensity)
+(a union of independent chances), and the distance is the Tanimoto distance of those vectors. So it
+lies in [0, 1] and saturates at no width. Weighted and generalized UniFrac (Chen et al. 2012) have
+proportions in place of presence, and their own quotient.
+
+Shapes: U distinct ASVs, B samples, S slots, K clades, D width.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+EPS = 1e-6
+
+
+class UnifracHead(nn.Module):
+    """Clade vectors of samples, and their distances."""
+
+    def __init__(self, *, dim: int, num_clades: int, metric: str, alpha: float) -> None:
+        super().__init__()
+        self.presence = metric == "unweighted"
+        self.alpha = 1.0 if metric == "weighted" else alpha
+        self.norm = nn.LayerNorm(dim)
+        self.propensity = nn.Linear(dim, num_clades)
+        self.log_scale = nn.Parameter(torch.zeros(num_clades))
+        # What the other ASVs of the sample say: starts as no change at all.
+        self.context = nn.Linear(dim, num_clades)
+        nn.init.zeros_(self.context.weight)
+        nn.init.zeros_(self.context.bias)
+
+    def forward(
+        self,
+        asv_UD: Tensor,
+        asv_index_BS: Tensor,
+        counts_BS: Tensor,
+        mask_BS: Tensor,
+        pooled_BD: Tensor,
+    ) -> Tensor:
+        """Clade vectors [B, K], not negative: the sample embedding that distances are taken of."""
+        logits_UK = self.propensity(self.norm(asv_UD))
+        share_BS = mask_BS.float()
+        if not self.presence:
+            share_BS = counts_BS / counts_BS.sum(1, keepdim=True).clamp_min(1)
+        share_BU = asv_UD.new_zeros(len(asv_index_BS), len(asv_UD)).scatter_add(
+            1, asv_index_BS, share_BS * mask_BS
+        )
+        if self.presence:
+            held_BK = -torch.expm1(-(share_BU @ F.softplus(logits_UK)))
+        else:
+            held_BK = share_BU @ logits_UK.sigmoid()
+        return held_BK * (self.log_scale + self.context(pooled_BD)).exp()
+
+    def distances(self, clades_BK: Tensor, other_CK: Tensor | None = None) -> Tensor:
+        """[B, K] → distances [B, B], or [B, C] to other samples."""
+        other_CK = clades_BK if other_CK is None else other_CK
+        if self.presence:
+            shared_BC = clades_BK @ other_CK.T
+            own_B1 = clades_BK.square().sum(1, keepdim=True)
+            own_1C = other_CK.square().sum(1)
+            return 1 - (shared_BC + EPS) / (own_B1 + own_1C - shared_BC + EPS)
+        left, right = clades_BK.unsqueeze(1), other_CK.unsqueeze(0)
+        total_BCK = left + right + EPS
+        weight_BCK = total_BCK.pow(self.alpha)
+        apart_BCK = weight_BCK * (left - right).abs() / total_BCK
+        return apart_BCK.sum(-1) / weight_BCK.sum(-1)
+
+    @torch.no_grad()
+    def start(self, asv_UD: Tensor, generator: torch.Generator, spread: float) -> None:
+        """Draw the clades so that few ASVs belong to each: random half-spaces of what ASVs differ in.
+
+        A plain start gives all ASVs much the same propensity, all samples the same clades, and
+        the loss a long plateau (``docs/log.md``). ``spread`` is the standard deviation of the
+        propensities' logits over ASVs; the threshold is then set by ``shift``.
+        """
+        x_UD = self.norm(asv_UD)
+        weight_KD = torch.randn(self.propensity.weight.shape, generator=generator)
+        weight_KD = weight_KD.to(x_UD)
+        centred_UK = (x_UD - x_UD.mean(0)) @ weight_KD.T
+        weight_KD *= (spread / centred_UK.std(0).clamp_min(EPS)).unsqueeze(1)
+        self.propensity.weight.copy_(weight_KD)
+        self.propensity.bias.copy_(-weight_KD @ x_UD.mean(0))
+
+    @torch.no_grad()
+    def shift(self, amount: float) -> None:
+        """Raise every propensity's logit: more ASVs belong to each clade."""
+        self.propensity.bias += amount

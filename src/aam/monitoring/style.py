@@ -1,0 +1,152 @@
+"""One look for all figures: colours, fonts, names, legends.
+
+Colours are those of Okabe and Ito, told apart with any colour vision. Sizes are chosen for a figure
+shown in a talk.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLACK = "#000000"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+GREEN = "#009E73"
+BLUE = "#0072B2"
+VERMILLION = "#D55E00"
+GREY = "#6E6E6E"
+
+SPLIT_COLORS = {"train": BLUE, "val": VERMILLION, "test": GREEN}
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+RC: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 13,
+    "axes.titlesize": 14,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 9,
+    "axes.labelsize": 13,
+    "axes.labelcolor": "#333333",
+    "axes.edgecolor": "#888888",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "axes.unicode_minus": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.8,
+    "xtick.color": "#333333",
+    "ytick.color": "#333333",
+    "lines.linewidth": 2.2,
+    "lines.solid_capstyle": "round",
+    "legend.frameon": False,
+    "legend.fontsize": 12,
+    "figure.titlesize": 17,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.w_pad": 0.09,
+    "figure.constrained_layout.h_pad": 0.09,
+    "svg.hashsalt": "aam",  # the same input gives the same bytes
+}
+
+# Of what savefig would write of its own accord, only the time changes from one drawing to the next.
+METADATA: dict[str, dict[str, None]] = {
+    "png": {},
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+}
+
+NAMES = {
+    "total_loss": "Total loss",
+    "unifrac_loss": "UniFrac loss",
+    "unifrac_r2": "UniFrac R²",
+    "unifrac_mae": "UniFrac MAE",
+    "unifrac_spearman": "UniFrac Spearman",
+    "nuc_loss": "Nucleotide loss",
+    "nuc_accuracy": "Nucleotide accuracy",
+    "target_loss": "Target loss",
+    "count_loss": "Count loss",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R²",
+    "f1": "F1",
+    "auroc": "AUROC",
+    "grad_norm": "Gradient norm",
+    "lr": "Learning rate",
+}
+
+
+def name_of(metric: str) -> str:
+    """How a metric is called in a figure."""
+    return NAMES.get(metric) or metric.replace("_", " ").capitalize()
+
+
+@contextmanager
+def applied() -> Iterator[None]:
+    """Draw and save within this style; the settings that were there before come back."""
+    import matplotlib
+
+    with matplotlib.rc_context(RC):
+        yield
+
+
+def new_figure(width: float, height: float, title: str, subtitle: str) -> "Figure":
+    """Make a figure (inches) with a title and, in small print below, what it was drawn from."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(title, x=0.012, ha="left", fontweight="bold")
+    figure.supxlabel(subtitle, x=0.012, ha="left", fontsize=10, color=GREY)
+    return figure
+
+
+def epoch_axis(axes: "Axes", num_epochs: int) -> None:
+    """Label an axis of epochs, which count from 1, with whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10], integer=True))
+    axes.set_xlim(0.5, max(num_epochs, 2) + 0.5)
+    axes.margins(y=0.08)
+
+
+def loss_scale(axes: "Axes", values: NDArray[np.float64]) -> None:
+    """Take a logarithmic axis where the losses span more than a factor of twenty."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    finite = values[np.isfinite(values)]
+    if not finite.size or finite.min() <= 0 or finite.max() < 20 * finite.min():
+        return
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def focus(axes: "Axes", values: NDArray[np.float64]) -> int:
+    """Keep a few extreme values from flattening all others; return how many lie off the axis."""
+    finite = values[np.isfinite(values)]
+    if finite.size < 8:
+        return 0
+    low, high = np.percentile(finite, [10, 90])
+    room = 1.5 * (high - low)
+    inside = (finite >= low - room) & (finite <= high + room)
+    if high == low or inside.all():
+        return 0
+    kept = finite[inside]
+    margin = 0.08 * (kept.max() - kept.min())
+    axes.set_ylim(kept.min() - margin, kept.max() + margin)
+    return int((~inside).sum())
+
+
+def legend_above(figure: "Figure", entries: Sequence[tuple[Any, str]]) -> None:
+    """Put one legend beside the title, where it covers nothing."""
+    handles, labels = zip(*entries, strict=True)
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), handlelength=1.8)

@@ -1,0 +1,232 @@
+"""Distances that someone else computed, looked up by sample id.
+
+Shapes: N samples of the matrix, B samples asked for.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aam.errors import UserError, shown
+from aam.qza import ZIP_MAGIC, read_member
+
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+NPY_MAGIC = b"\x93NUMPY"
+# Matrices written as rounded text or in single precision are symmetric only to about this much.
+TOLERANCE = 1e-6
+BLOCK_ROWS = 256
+
+
+@dataclass(frozen=True)
+class PrecomputedDistances:
+    """A distance matrix and the ids of its rows, checked to be symmetric and finite."""
+
+    path: Path
+    sample_ids: tuple[str, ...]
+    matrix: NDArray[np.floating]
+    """``[N, N]`` in the precision of the file."""
+    _row: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _check(self.matrix, self.sample_ids, self.path)
+        rows = {sample: row for row, sample in enumerate(self.sample_ids)}
+        object.__setattr__(self, "_row", rows)
+
+    def for_samples(self, sample_ids: Sequence[str]) -> NDArray[np.float64]:
+        """Distances ``[B, B]`` of these samples, in their order.
+
+        Raises
+        ------
+        UserError
+            Some of the samples are not in the matrix.
+        """
+        missing = [sample for sample in sample_ids if sample not in self._row]
+        if missing:
+            raise UserError(
+                f"{len(missing)} of {len(sample_ids)} samples are not in the distance matrix"
+                f" {self.path}: {shown(missing)} (its ids are like {shown(self.sample_ids, 2)});"
+                " give a matrix of all samples, or none to have the distances computed"
+            )
+        rows = [self._row[sample] for sample in sample_ids]
+        return self.matrix[np.ix_(rows, rows)].astype(np.float64)
+
+
+def read_distances(path: Path) -> PrecomputedDistances:
+    """Read a distance matrix, whose format is told by its content.
+
+    Formats: tab-separated text as scikit-bio and QIIME 2 write it (lsmat), a QIIME 2
+    ``DistanceMatrix`` artifact, HDF5 as ``ssu`` writes it (``matrix``, ``order``), and ``.npy``
+    with the ids beside it, one a line: ``d.npy`` goes with ``d.ids.txt``.
+
+    Raises
+    ------
+    UserError
+        The file is none of these, or what it holds is not a distance matrix.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(8)
+        if magic == HDF5_MAGIC:
+            ids, matrix = _read_hdf5(path)
+        elif magic.startswith(NPY_MAGIC):
+            ids, matrix = _read_npy(path)
+        elif magic.startswith(ZIP_MAGIC):
+            content = read_member(path, "DistanceMatrix", "distance-matrix.tsv")
+            ids, matrix = _read_lsmat(BytesIO(content), path)
+        else:
+            with path.open("rb") as file:
+                ids, matrix = _read_lsmat(file, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"the distance matrix {path} cannot be read: {reason}") from None
+    if matrix.dtype.kind in "biu":
+        matrix = matrix.astype(np.float64)
+    return PrecomputedDistances(path, ids, matrix)
+
+
+def _read_lsmat(lines: Iterable[bytes], path: Path) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """A header of tab and ids, then per row an id and its distances; ``#`` opens a comment line."""
+    header: tuple[str, ...] | None = None
+    matrix = np.empty((0, 0))
+    num_rows = 0
+    for number, line in enumerate(lines, start=1):
+        cells = _cells(line, number, path)
+        if header is None:
+            if not any(cells) or cells[0].startswith("#"):
+                continue
+            if cells[0] or len(cells) < 2:
+                raise UserError(
+                    f"the distance matrix {path} is not in a known format; give tab-separated text"
+                    " that begins with a tab and the sample ids, .npy, HDF5 or .qza"
+                )
+            header = tuple(cells[1:])
+            matrix = np.empty((len(header), len(header)))
+            continue
+        if not any(cells):
+            continue
+        if num_rows == len(header) or cells[0] != header[num_rows]:
+            expected = f"sample {header[num_rows]}" if num_rows < len(header) else "no more rows"
+            raise UserError(
+                f"line {number} of the distance matrix {path} is sample {cells[0]} where the header"
+                f" calls for {expected}; rows and columns must be the same samples in one order"
+            )
+        if len(cells) != len(header) + 1:
+            raise UserError(
+                f"line {number} of the distance matrix {path} (sample {cells[0]}) has"
+                f" {len(cells) - 1} distances for {len(header)} samples; is it truncated?"
+            )
+        try:
+            matrix[num_rows] = cells[1:]
+        except ValueError:
+            raise UserError(
+                f"line {number} of the distance matrix {path} (sample {cells[0]}) holds a cell that"
+                " is not a number; every cell must be one"
+            ) from None
+        num_rows += 1
+    if header is None or num_rows < len(header):
+        asked = len(header) if header else "any"
+        raise UserError(
+            f"the distance matrix {path} ends after {num_rows} of {asked} rows; is it truncated?"
+        )
+    return header, matrix
+
+
+def _cells(line: bytes, number: int, path: Path) -> list[str]:
+    try:
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError:
+        raise UserError(
+            f"the distance matrix {path} is not in a known format; give tab-separated text, .npy,"
+            " HDF5 or .qza"
+        ) from None
+    return [cell.strip() for cell in text.rstrip("\r\n").split("\t")]
+
+
+def _read_npy(path: Path) -> tuple[tuple[str, ...], NDArray[np.floating]]:
+    beside = path.with_suffix(".ids.txt")
+    if not beside.is_file():
+        raise UserError(
+            f"the distance matrix {path} has no id list; write its sample ids, one a line in row"
+            f" order, to {beside}"
+        )
+    try:
+        ids = tuple(beside.read_text(encoding="utf-8-sig").split("\n"))
+        matrix = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise UserError(
+            f"the distance matrix {path} with ids {beside} cannot be read: {error}"
+        ) from None
+    return tuple(name.strip() for name in ids if name.strip()), matrix
+
+
+def _read_hdf5(path: Path) -> tuple[tuple[str, ...], NDArray[np.floating]]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        absent = [
+            name for name in ("order", "matrix") if not isinstance(file.get(name), h5py.Dataset)
+        ]
+        if absent:
+            raise UserError(
+                f"the HDF5 file {path} has no dataset {' nor '.join(absent)};"
+                " give a distance matrix as ssu writes it"
+            )
+        order, matrix = file["order"][...], file["matrix"][...]
+    ids = tuple(
+        x.decode("utf-8", "replace") if isinstance(x, bytes) else str(x) for x in order.ravel()
+    )
+    return ids, matrix
+
+
+def _check(matrix: NDArray[np.floating], ids: Sequence[str], path: Path) -> None:
+    where = f"the distance matrix {path}"
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype.kind != "f":
+        raise UserError(
+            f"{where} holds {matrix.dtype} of shape {matrix.shape}; give a square matrix of numbers"
+        )
+    if len(ids) != len(matrix):
+        raise UserError(f"{where} has {len(matrix)} rows but {len(ids)} ids; give one id a row")
+    repeated = [name for name, times in Counter(ids).items() if times > 1]
+    if repeated:
+        raise UserError(
+            f"{len(repeated)} sample ids stand more than once in {where}: {shown(repeated)};"
+            " every sample needs its own id"
+        )
+    _refuse_where(lambda block, _: ~np.isfinite(block), "NaN or infinite", matrix, ids, where)
+    _refuse_where(lambda block, _: block < 0, "negative", matrix, ids, where)
+    _refuse_where(
+        lambda block, across: np.abs(block - across) > TOLERANCE, "asymmetric", matrix, ids, where
+    )
+    own = np.flatnonzero(np.diagonal(matrix) > TOLERANCE)
+    if len(own):
+        raise UserError(
+            f"{where} is not 0 on the diagonal for {len(own)} samples:"
+            f" {shown(ids[int(row)] for row in own)}; give distances, not similarities"
+        )
+
+
+def _refuse_where(
+    bad: Callable[[NDArray[np.floating], NDArray[np.floating]], NDArray[np.bool_]],
+    problem: str,
+    matrix: NDArray[np.floating],
+    ids: Sequence[str],
+    where: str,
+) -> None:
+    """Refuse bad cells; ``bad`` sees some rows, and the columns of the same samples as rows."""
+    pairs: list[str] = []
+    num_bad = 0
+    for first in range(0, len(matrix), BLOCK_ROWS):
+        rows = slice(first, first + BLOCK_ROWS)
+        cells = np.argwhere(bad(matrix[rows], matrix[:, rows].T))
+        num_bad += len(cells)
+        pairs += [f"{ids[first + row]} to {ids[column]}" for row, column in cells[: 3 - len(pairs)]]
+    if num_bad:
+        raise UserError(
+            f"{where} is {problem} in {num_bad} of its {matrix.size} cells ({shown(pairs)} ...);"
+            " give a matrix of distances"
+        )

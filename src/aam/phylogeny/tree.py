@@ -1,0 +1,183 @@
+"""The rooted tree over the ASVs of a table, as arrays.
+
+Shapes: A ASVs (columns of the table), U distinct ASVs of a batch, E edges.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aam.errors import UserError, shown
+from aam.phylogeny.newick import Newick, NewickError, parse_newick
+from aam.qza import ZIP_MAGIC, read_member
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A rooted tree whose tips are the columns of a table.
+
+    Tips are numbered in depth-first leaf order, so the tips under any edge are one run of numbers,
+    and the mass under it is the difference of two cumulative sums. Edges stand in preorder, each
+    node's edge being the one above it. An edge that leads to the same tips as the edge below it is
+    merged with it, and the edges from the tips' common ancestor up to the root are kept: scikit-bio
+    counts them too.
+    """
+
+    tip_order: NDArray[np.int64]
+    """``[A]`` the leaf position of each column."""
+    start: NDArray[np.int64]
+    """``[E]`` the first leaf position under each edge."""
+    stop: NDArray[np.int64]
+    """``[E]`` the leaf position after the last one under each edge."""
+    length: NDArray[np.float64]
+    """``[E]`` branch lengths, in the unit of the file."""
+
+    def shear(self, columns: NDArray[np.int64]) -> "Tree":
+        """The tree of some columns ``[U]`` (distinct), which become columns 0 .. U - 1.
+
+        Distances between samples that hold only these ASVs are the same on the sheared tree.
+        """
+        positions = self.tip_order[columns]
+        kept = np.zeros(len(self.tip_order) + 1, dtype=np.int64)
+        kept[positions + 1] = 1
+        rank = np.cumsum(kept)  # rank[p]: how many kept tips stand before leaf position p
+        start, stop = rank[self.start], rank[self.stop]
+        occupied = np.flatnonzero(stop > start)
+        start, stop = start[occupied], stop[occupied]
+        # In preorder, edges over the same tips follow each other once the empty ones are gone.
+        first = np.ones(len(occupied), dtype=bool)
+        first[1:] = (start[1:] != start[:-1]) | (stop[1:] != stop[:-1])
+        heads = np.flatnonzero(first)
+        length = np.add.reduceat(self.length[occupied], heads) if len(heads) else np.zeros(0)
+        return Tree(tip_order=rank[positions], start=start[heads], stop=stop[heads], length=length)
+
+
+def read_tree(path: Path, tip_names: Sequence[str]) -> Tree:
+    """Read a Newick file or a QIIME 2 ``Phylogeny[Rooted]`` artifact for the columns of a table.
+
+    Tip ``k`` of the tree is ``tip_names[k]``; tips that no column names are pruned. Names are
+    matched as they are written; a column that finds no tip so is matched once more with ``_`` and
+    space taken as the same, because unquoted Newick labels cannot hold a space. Inner labels
+    (support values) are read over. A root with more than two children is taken as the root.
+
+    Raises
+    ------
+    UserError
+        The file is no Newick tree, has negative branch lengths, names a tip of the table twice, or
+        lacks some of ``tip_names``.
+    """
+    try:
+        newick = parse_newick(_read_text(path))
+    except NewickError as error:
+        raise UserError(f"the tree {path} {error}; give one tree in Newick format") from None
+    _refuse_negative(newick, path)
+    positions = _match(newick.tip_names, tip_names, path)
+    _give_notice(newick, len(tip_names), path)
+    whole = Tree(
+        tip_order=np.arange(len(newick.tip_names), dtype=np.int64),
+        start=newick.start,
+        stop=newick.stop,
+        length=newick.length,
+    )
+    return whole.shear(positions)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"the tree {path} cannot be read: {error.strerror or error}") from None
+    if content.startswith(ZIP_MAGIC):
+        content = read_member(path, "Phylogeny[Rooted]", "tree.nwk")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"the tree {path} is not text; give a tree in Newick format") from None
+
+
+def _refuse_negative(newick: Newick, path: Path) -> None:
+    negative = np.flatnonzero(newick.length < 0)
+    if len(negative):
+        tips = [newick.tip_names[newick.start[edge]] for edge in negative]
+        raise UserError(
+            f"{len(negative)} branch lengths of the tree {path} are negative, at or above the tips"
+            f" {shown(tips)}; give a tree whose lengths are all 0 or more"
+        )
+
+
+def _give_notice(newick: Newick, num_wanted: int, path: Path) -> None:
+    if newick.num_without_length:
+        _log.warning(
+            "%d of the %d branches of the tree %s have no length and were given length 0",
+            newick.num_without_length,
+            len(newick.length) - 1,
+            path,
+        )
+    if newick.num_root_children > 2:
+        _log.warning(
+            "the root of the tree %s has %d children, as an unrooted tree's has;"
+            " it is taken as the root",
+            path,
+            newick.num_root_children,
+        )
+    if len(newick.tip_names) > num_wanted:
+        _log.info(
+            "%d of the %d tips of the tree %s are not in the table and were pruned",
+            len(newick.tip_names) - num_wanted,
+            len(newick.tip_names),
+            path,
+        )
+
+
+def _match(tips: Sequence[str], wanted: Sequence[str], path: Path) -> NDArray[np.int64]:
+    """The leaf position of every wanted name, ``[A]``."""
+    found, missing = _look_up(tips, range(len(tips)), wanted, path)
+    if missing:
+        taken = set(found.values())
+        free = [position for position in range(len(tips)) if position not in taken]
+        respelled = {name.replace("_", " "): name for name in missing}
+        spaced = [name.replace("_", " ") for name in tips]
+        more, _ = _look_up(spaced, free, list(respelled), path)
+        found |= {respelled[name]: position for name, position in more.items()}
+        missing = [name for name in missing if name not in found]
+        if more:
+            _log.warning(
+                "%d ASVs were matched to tips of the tree %s by taking '_' and ' ' as the same: %s",
+                len(more),
+                path,
+                shown(respelled[name] for name in more),
+            )
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(wanted)} ASVs are not tips of the tree {path}:"
+            f" {shown(missing)} (its tips are named like {shown(tips, 2)});"
+            " give the tree that was made for this table"
+        )
+    return np.array([found[name] for name in wanted], dtype=np.int64)
+
+
+def _look_up(
+    tips: Sequence[str], positions: Sequence[int], wanted: Sequence[str], path: Path
+) -> tuple[dict[str, int], list[str]]:
+    """Positions of the wanted names among the tips at ``positions``, and the names not found."""
+    found: dict[str, int] = {}
+    repeated: set[str] = set()
+    asked = set(wanted)
+    for position in positions:
+        name = tips[position]
+        if name in asked:
+            if name in found:
+                repeated.add(name)
+            found[name] = position
+    if repeated:
+        raise UserError(
+            f"{len(repeated)} names stand at more than one tip of the tree {path}:"
+            f" {shown(sorted(repeated))}; every tip needs its own name"
+        )
+    return found, [name for name in wanted if name not in found]

@@ -1,0 +1,88 @@
+"""Safe reading of QIIME 2 artifacts (``.qza``).
+
+They are zip files that hold ``<uuid>/metadata.yaml`` and ``<uuid>/data/``; nothing is ever unpacked
+to disk.
+"""
+
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from aam.errors import UserError
+
+ZIP_MAGIC = b"PK\x03\x04"
+MAX_MEMBER_BYTES = 4 * 2**30
+# Deflate can reach 1000:1; what is both this large and this dense is a bomb, not a table or a tree.
+SUSPECT_BYTES = 64 * 2**20
+SUSPECT_RATIO = 200
+
+
+def read_member(path: Path, semantic_type: str, name: str) -> bytes:
+    """The content of ``data/<name>`` of the artifact at ``path``, e.g. ``tree.nwk``.
+
+    Raises
+    ------
+    UserError
+        The file is no artifact, is damaged or unsafe, or is not of ``semantic_type``.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _checked_members(archive, path)
+            found = _semantic_type(archive, members, path)
+            if found.split(" %")[0] != semantic_type:
+                raise UserError(
+                    f"{path} is a QIIME 2 artifact of type {found}, not {semantic_type};"
+                    f" give a {semantic_type} artifact"
+                )
+            member = members.get(("data", name))
+            if member is None:
+                raise UserError(
+                    f"the QIIME 2 artifact {path} holds no data/{name}; export it again"
+                )
+            return archive.read(member)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise UserError(
+            f"the QIIME 2 artifact {path} is damaged or unreadable ({error}); export it again"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _checked_members(
+    archive: zipfile.ZipFile, path: Path
+) -> dict[tuple[str, ...], zipfile.ZipInfo]:
+    """Members by their path below the artifact's one top folder, none of them unsafe."""
+    members: dict[tuple[str, ...], zipfile.ZipInfo] = {}
+    tops: set[str] = set()
+    for member in archive.infolist():
+        parts = PurePosixPath(member.filename).parts
+        if not parts or parts[0] == "/" or ".." in parts or "\\" in member.orig_filename:
+            raise UserError(f"{path} holds the unsafe path {member.filename!r}; it was refused")
+        dense = member.file_size > SUSPECT_RATIO * max(member.compress_size, 1)
+        if member.file_size > MAX_MEMBER_BYTES or (dense and member.file_size > SUSPECT_BYTES):
+            raise UserError(
+                f"{path} would unpack {member.filename!r} from {member.compress_size}"
+                f" to {member.file_size} bytes; it was refused"
+            )
+        if parts[1:] in members:
+            raise UserError(f"{path} holds {member.filename!r} twice; it was refused")
+        tops.add(parts[0])
+        if not member.is_dir():
+            members[parts[1:]] = member
+    if len(tops) != 1:
+        raise UserError(f"{path} is a zip file but not a QIIME 2 artifact (no one top folder)")
+    return members
+
+
+def _semantic_type(
+    archive: zipfile.ZipFile, members: dict[tuple[str, ...], zipfile.ZipInfo], path: Path
+) -> str:
+    member = members.get(("metadata.yaml",))
+    if member is not None:
+        for line in archive.read(member).decode("utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key == "type":
+                return value.strip().strip("'\"")
+    raise UserError(
+        f"{path} is a zip file but not a QIIME 2 artifact (no metadata.yaml with a type)"
+    )

@@ -1,0 +1,50 @@
+"""Devices, threads, seeds and memory."""
+
+import resource
+import sys
+
+import torch
+
+from aam.config import TrainerConfig
+from aam.errors import UserError
+
+
+def pick_device(trainer: TrainerConfig) -> torch.device:
+    """``auto`` takes a CUDA device, then Apple's, then the CPU.
+
+    Raises
+    ------
+    UserError
+        If the asked-for device is not there, or cannot compute in the asked-for precision.
+    """
+    name = trainer.device
+    if name == "auto":
+        mps = torch.backends.mps.is_available()
+        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"trainer.device={name} is not to be had here ({str(error).splitlines()[0]}); "
+            "use trainer.device=auto"
+        ) from None
+    if trainer.precision == "bf16" and device.type == "cuda":
+        if not torch.cuda.is_bf16_supported():
+            raise UserError("this GPU has no bf16; use trainer.precision=fp32")
+    return device
+
+
+def seed_everything(trainer: TrainerConfig) -> None:
+    """Seed torch and set its threads. Data draws have generators of their own."""
+    torch.manual_seed(trainer.seed)
+    if trainer.num_threads is not None:
+        torch.set_num_threads(trainer.num_threads)
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """The most memory so far: of the GPU where there is one, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

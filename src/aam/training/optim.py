@@ -1,0 +1,120 @@
+"""Optimizer and scheduler from their config groups: a ``_target_`` and its keywords."""
+
+import inspect
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import nn
+
+from aam.errors import UserError
+
+# Values that a scheduler's YAML may use for what only the run knows.
+PLACEHOLDERS = ("num_updates", "num_epochs", "warmup_updates")
+STEPPED_PER = ("update", "epoch", "validation")
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Trainable parameters in two groups: biases, norms and embeddings are never decayed."""
+    decayed, kept = [], []
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            matrix = isinstance(module, nn.Linear) and name == "weight"
+            (decayed if matrix else kept).append(parameter)
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+
+
+def build_optimizer(config: Mapping[str, Any], model: nn.Module) -> torch.optim.Optimizer:
+    """``{_target_: torch.optim.AdamW, lr: …, weight_decay: …}`` → the optimizer."""
+    target, keywords = resolve("optimizer", config)
+    groups = parameter_groups(model, float(keywords.pop("weight_decay", 0.0)))
+    optimizer: torch.optim.Optimizer = target(groups, **keywords)
+    return optimizer
+
+
+class Schedule:
+    """A scheduler that knows whether updates, epochs or validations move it."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        optimizer: torch.optim.Optimizer,
+        *,
+        num_updates: int,
+        num_epochs: int,
+    ) -> None:
+        config = dict(config)
+        self.per = config.pop("per", "update")
+        if self.per not in STEPPED_PER:
+            raise UserError(f"scheduler.per={self.per} is not one of {', '.join(STEPPED_PER)}")
+        # Published warmups of 10,000 updates never end on studies of some hundred samples.
+        warmup = int(config.pop("warmup_updates", 0) or 0)
+        known = {
+            "num_updates": num_updates,
+            "num_epochs": num_epochs,
+            "warmup_updates": min(warmup, num_updates // 10),
+        }
+        target, keywords = resolve("scheduler", config)
+        filled = {
+            key: known[value] if isinstance(value, str) and value in known else value
+            for key, value in keywords.items()
+        }
+        self.scheduler = target(optimizer, **filled)
+        self.num_updates = num_updates
+        self.updates = 0
+
+    def after_update(self) -> None:
+        """Call after every optimizer step."""
+        self.updates += 1
+        # A resumed run may be longer than was planned; OneCycleLR refuses more steps.
+        if self.per == "update" and self.updates < self.num_updates:
+            self.scheduler.step()
+
+    def after_epoch(self, val_loss: float) -> None:
+        """Call after every epoch's validation."""
+        if self.per == "epoch":
+            self.scheduler.step()
+        elif self.per == "validation":
+            self.scheduler.step(val_loss)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"updates": self.updates, "scheduler": self.scheduler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.updates = state["updates"]
+        self.scheduler.load_state_dict(state["scheduler"])
+
+
+def resolve(group: str, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The class or function that ``_target_`` names, and keywords that it takes.
+
+    Raises
+    ------
+    UserError
+        If there is no such target, or it takes no such keyword; the nearest right one is named.
+    """
+    keywords = {key: value for key, value in config.items() if key != "_target_"}
+    name = str(config.get("_target_"))
+    module, _, attribute = name.rpartition(".")
+    if not module.startswith(("torch.optim", "aam.")):
+        raise UserError(f"{group}._target_={name} must name something in torch.optim or aam")
+    try:
+        target = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError):
+        raise UserError(f"{group}._target_={name} does not exist") from None
+    taken = [key for key in inspect.signature(target).parameters if key not in ("self", "params")]
+    for key in keywords:
+        if key not in taken:
+            near = get_close_matches(key, taken, n=1)
+            hint = f"; did you mean {group}.{near[0]}?" if near else f"; it takes {', '.join(taken)}"
+            raise UserError(f"{group}.{key} is no setting of {name}{hint}")
+    return target, keywords
