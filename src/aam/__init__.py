@@ -1,3 +1,3 @@
-"""aam ("Attention All Microbes"): deep models for microbiome amplicon data, with every epoch a fact."""
+"""Attention All Microbes: deep models for microbiome amplicon data, every epoch a fact."""
 
 __version__ = "0.1.0"

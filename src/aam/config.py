@@ -1,9 +1,9 @@
 """The schema of every config group.
 
-Hydra composes the YAML files under ``configs/``; ``aam.cli`` turns the result into these dataclasses
-once, at the entry, and plain dataclasses are passed on from there. ``optimizer`` and ``scheduler``
-stay mappings with a ``_target_``, so that any class that torch has works by a YAML file alone; their
-keys are checked against the signature of the target.
+Hydra composes the YAML files under ``configs/``; ``aam.cli`` turns the result into these
+dataclasses once, at the entry, and plain dataclasses are passed on from there. ``optimizer`` and
+``scheduler`` stay mappings with a ``_target_``, so that any class that torch has works by a YAML
+file alone; their keys are checked against the signature of the target.
 """
 
 from dataclasses import dataclass, field
@@ -132,7 +132,6 @@ class LoopConfig:
     mask_spans: bool = False
     masked_asvs: float = 0.25
     max_eval_samples: int = 512
-    clade_spread: float = 2.0
 
     def __post_init__(self) -> None:
         for key in ("mask_fraction", "masked_asvs"):

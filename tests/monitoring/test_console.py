@@ -166,6 +166,7 @@ def test_resumed_run_goes_on_with_the_epochs_before(
     stream = io.StringIO()
     console = Console(healthy_run, stream=stream)
     console.on_event(make_event("on_resume", epoch=30))
+    assert console._outcome().startswith("Ended after 30 epochs")
     val = healthy_events[-1]["val_loss"] if healthy_events[-1]["epoch"] == 29 else None
     assert val is not None
     console.on_progress(at(30, 12, num_epochs=40))

@@ -91,8 +91,8 @@ def test_overfitting_evidence_can_be_checked_by_hand() -> None:
     train = [0.98, 0.98, 0.98, 0.9, 0.9, 0.9]
     overfitting = diagnose(train, val, DiagnosticsConfig())[0]
     assert overfitting["evidence"] == (
-        "validation - training loss grew from +0.02 (median of epochs 1-3) to +0.1 (epochs 4-6); "
-        "more than 0.05 is too much"
+        "validation - training loss grew from +0.02 (median of epochs 1-3) to +0.1 (epochs 4-6), "
+        "limit 0.05"
     )
 
 

@@ -117,6 +117,23 @@ def test_odd_losses_are_drawn_too(
     assert [path.name for path in paths] == ["losses-on_epoch_end.png", "training_curves.png"]
 
 
+@pytest.mark.parametrize("name", ["losses", "metrics", "training_curves"])
+def test_legend_covers_neither_title_nor_panels(
+    write_run: Callable[..., Path], epoch_event: Callable[..., Event], name: str
+) -> None:
+    best = {"epoch": 999, "metric": "unifrac_spearman", "value": -0.12345}
+    metrics = {"train": {"mae": 1.0}, "val": {"mae": 1.0}, "test": {}}
+    event = epoch_event(999, 0.5, 0.6, best=best, metrics=metrics)
+    facts = RunFacts.read(write_run([event], num_pairs=1), "on_epoch_end", DiagnosticsConfig())
+    with style.applied():
+        figure = FAMILIES[name].draw(facts)
+        figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert figure._suptitle is not None
+    others = [figure._suptitle.get_window_extent(), *(a.get_tightbbox() for a in figure.axes)]
+    assert not any(legend.overlaps(other) for other in others if other is not None)
+
+
 def test_missing_facts_are_named(healthy_run: Path) -> None:
     test = next(one for one in plan(LoggingConfig()) if one.moment == "on_test_end")
     with pytest.raises(FactsMissing, match="no on_test_end event"):

@@ -39,9 +39,7 @@ class Batch:
         return Batch(**moved, rows=self.rows, sample_ids=self.sample_ids)
 
 
-def rarefy(
-    rows: sparse.csr_matrix, depth: int, rng: np.random.Generator
-) -> sparse.csr_matrix:
+def rarefy(rows: sparse.csr_matrix, depth: int, rng: np.random.Generator) -> sparse.csr_matrix:
     """Draw ``depth`` reads of each row without replacement (a multivariate hypergeometric draw).
 
     A row of fewer reads is kept as it is.
@@ -87,9 +85,7 @@ class BatchMaker:
         rows = self.study.counts[samples]
         return rows if self.rarefaction_depth is None else rarefy(rows, self.rarefaction_depth, rng)
 
-    def _limit(
-        self, rows: sparse.csr_matrix, rng: np.random.Generator | None
-    ) -> sparse.csr_matrix:
+    def _limit(self, rows: sparse.csr_matrix, rng: np.random.Generator | None) -> sparse.csr_matrix:
         """Keep at most ``token_limit`` ASVs a row: the most abundant, or drawn by abundance.
 
         Ties go to the sequence that sorts first, which is the lower column (``Study``).

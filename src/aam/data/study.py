@@ -4,6 +4,7 @@ Shapes: N samples, A ASVs, L positions.
 """
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from aam.config import DataConfig
 from aam.data.demo import cached_demo
 from aam.data.filters import refuse_transposed, select
 from aam.data.inputs import short
-from aam.data.metadata import Metadata, read_metadata
+from aam.data.metadata import Column, Metadata, read_metadata
 from aam.data.sequences import canonical, read_rep_seqs, resolve_sequences, tokenize
 from aam.data.table import read_table
 from aam.errors import UserError, shown
@@ -46,6 +47,20 @@ class Study:
     """Aligned to ``sample_ids``."""
     notices: tuple[str, ...]
     """What was dropped or assumed, one sentence each; logged too."""
+    files: Mapping[str, Path]
+    """The files that were read, by config key: ``table``, ``tree``, …"""
+
+    def column(self, key: str, name: str) -> Column:
+        """The metadata column ``name``, which the config key ``key`` asks for.
+
+        Raises
+        ------
+        UserError
+            If there are no metadata, or no such column in them.
+        """
+        if self.metadata is None:
+            raise UserError(f"{key}={name} needs metadata; set data.metadata= to their file")
+        return self.metadata.column(name)
 
 
 def load_study(data: DataConfig) -> Study:
@@ -79,6 +94,7 @@ def load_study(data: DataConfig) -> Study:
         tree=None if paths.tree is None else _tree(paths.tree, asv_ids, sequences),
         metadata=None if metadata is None else metadata.align(kept.sample_ids),
         notices=kept.notices,
+        files=paths.read(),
     )
 
 
@@ -88,6 +104,11 @@ class _Paths:
     tree: Path | None
     metadata: Path | None
     rep_seqs: Path | None
+    distances: Path | None = None
+
+    def read(self) -> dict[str, Path]:
+        """Those that are given."""
+        return {name: path for name, path in vars(self).items() if path is not None}
 
 
 def _paths(data: DataConfig) -> _Paths:
@@ -112,8 +133,10 @@ def _paths(data: DataConfig) -> _Paths:
             "data=biom needs a rooted tree of the ASVs; set data.tree= to a Newick or .qza file"
             " (or data.distances= to a matrix of distances between the samples)"
         )
-    tree, metadata, rep_seqs = map(_path, (data.tree, data.metadata, data.rep_seqs))
-    return _Paths(Path(data.table).expanduser(), tree, metadata, rep_seqs)
+    tree, metadata, rep_seqs, distances = map(
+        _path, (data.tree, data.metadata, data.rep_seqs, data.distances)
+    )
+    return _Paths(Path(data.table).expanduser(), tree, metadata, rep_seqs, distances)
 
 
 def _path(name: str | None) -> Path | None:

@@ -38,8 +38,6 @@ def pretrain(config: Config, run: Run) -> float:
         seed=config.trainer.seed,
         device=device,
     )
-    if not run.resume:
-        task.start()
     return train(
         task,
         config,
@@ -55,7 +53,7 @@ def _split(study: Study, config: Config) -> Split:
     columns = {}
     for key in ("group_column", "stratify_column"):
         name = getattr(config.data, key)
-        columns[key] = None if name is None else study.column(name, f"data.{key}")
+        columns[key] = None if name is None else study.column(f"data.{key}", name)
     groups = columns["group_column"]
     return split_samples(
         study.sample_ids,
@@ -70,7 +68,5 @@ def _split(study: Study, config: Config) -> Split:
 def _model(config: Config) -> PretrainModel:
     shape = asdict(config.model)
     del shape["name"]
-    encoder = Encoder(
-        **shape, unifrac=config.data.unifrac, unifrac_alpha=config.data.unifrac_alpha
-    )
+    encoder = Encoder(**shape, unifrac=config.data.unifrac, unifrac_alpha=config.data.unifrac_alpha)
     return PretrainModel(encoder, dim=config.model.dim)

@@ -19,7 +19,6 @@ from aam.losses.targets import UnifracTargets
 from aam.losses.unifrac import pair_table, unifrac_loss, unifrac_metrics
 from aam.models.encoder import Encoded
 from aam.models.pretrain import PretrainModel
-from aam.models.unifrac_start import start_unifrac
 from aam.training.engine import Evaluation, StepOutput
 
 METRIC_NAMES = (
@@ -34,8 +33,8 @@ METRIC_NAMES = (
     "count_loss",
     "grad_norm",
 )
-# Streams of random numbers; each draw is made from (seed, stream, epoch, step), never from the last.
-TRAIN, VAL, TEST, START = range(4)
+# Streams of random numbers: a draw is made from (seed, stream, epoch, step), not from the last one.
+TRAIN, VAL, TEST = range(3)
 EVAL_BATCH = 64
 MAX_MASKED_IN_EVAL = 1024  # ASVs
 MAX_PAIRS_KEPT = 20_000
@@ -49,6 +48,15 @@ class _Held:
     batches: tuple[Batch, ...]
     true_NN: NDArray[np.float64]
     view: MaskedView
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Drawn:
+    """A training batch with all that was drawn for it."""
+
+    batch: Batch
+    view: MaskedView
+    rng: np.random.Generator
 
 
 class PretrainTask:
@@ -77,43 +85,25 @@ class PretrainTask:
         self._held: dict[str, _Held | None] = {}
         self._log_pd_mean, self._log_pd_std = self._log_pd_scale()
 
-    def start(self) -> None:
-        """Give the UniFrac head its start from a batch of training samples."""
-        rng = self._rng(START)
-        samples = rng.permutation(self.split.train)[: max(64, self.batch_size)]
-        batch = self.maker.training(samples, rng)
-        true_BB = self.targets.distances(batch.rows, batch.sample_ids)
-        off_diagonal = true_BB[np.triu_indices(len(samples), 1)]
-        if off_diagonal.size == 0:
-            return
-        batch = batch.to(self.device)
-        start_unifrac(
-            self.model.encoder,
-            *(batch.tokens, batch.asv_index, batch.counts, batch.mask),
-            mean_distance=float(off_diagonal.mean()),
-            spread=self.loop.clade_spread,
-            generator=torch.Generator().manual_seed(self.seed),
-        )
-
     def num_steps(self) -> int:
         """Training batches an epoch."""
         return max(1, len(self.split.train) // self.batch_size)
 
-    def training_batches(self, epoch: int) -> Iterator[tuple[Batch, MaskedView, np.random.Generator]]:
+    def training_batches(self, epoch: int) -> Iterator[_Drawn]:
         """Batches of the epoch, each with draws of its own."""
         order = shuffled(self.split.train, self.batch_size, self._rng(TRAIN, epoch))
         for step, samples in enumerate(order):
             rng = self._rng(TRAIN, epoch, step + 1)
             batch = self.maker.training(samples, rng)
-            yield batch, self._mask(batch.tokens, rng, self.loop.masked_asvs), rng
+            yield _Drawn(batch=batch, view=self._mask(batch.tokens, rng), rng=rng)
 
-    def step(self, drawn: tuple[Batch, MaskedView, np.random.Generator]) -> StepOutput:
+    def step(self, drawn: _Drawn) -> StepOutput:
         """Forward pass and losses.
 
         Distances are learned from ASVs that are whole: masking them too lets the loss be fitted by
         noise, and embeddings collapse in eval mode. The masked view is of a part of the ASVs.
         """
-        batch, view, rng = drawn
+        batch, view = drawn.batch, drawn.view
         true_BB = self.targets.distances(batch.rows, batch.sample_ids)
         faith_pd_B = self._faith_pd(batch) if self.loop.faith_pd_weight else None
         batch, view = batch.to(self.device), view.to(self.device)
@@ -121,9 +111,7 @@ class PretrainTask:
         encoded = encoder(batch.tokens, batch.asv_index, batch.counts, batch.mask)
         predicted_BB = encoder.unifrac.distances(encoded.clades_BK.float())
         parts = {
-            "unifrac_loss": unifrac_loss(
-                predicted_BB, torch.from_numpy(true_BB).to(predicted_BB)
-            )
+            "unifrac_loss": unifrac_loss(predicted_BB, torch.from_numpy(true_BB).to(predicted_BB))
         }
         loss = self.loop.unifrac_weight * parts["unifrac_loss"]
         if self.loop.nuc_weight:
@@ -136,7 +124,7 @@ class PretrainTask:
             parts["faith_pd_loss"] = error_B.square().mean()
             loss = loss + self.loop.faith_pd_weight * parts["faith_pd_loss"]
         if self.loop.count_weight:
-            parts["count_loss"] = self._count_loss(encoded, batch, rng)
+            parts["count_loss"] = self._count_loss(encoded, batch, drawn.rng)
             loss = loss + self.loop.count_weight * parts["count_loss"]
         return StepOutput(
             loss=loss,
@@ -151,8 +139,7 @@ class PretrainTask:
         held = self._held[split]
         if held is None:
             return None
-        clades_NK = torch.cat([self._encode(batch).clades_BK for batch in held.batches])
-        predicted_NN = _blockwise(self.model, clades_NK.float())
+        predicted_NN = self._predict(held)
         pairs = np.triu_indices(len(held.samples), 1)
         metrics = unifrac_metrics(predicted_NN[pairs], held.true_NN[pairs])
         total = self.loop.unifrac_weight * metrics["unifrac_loss"]
@@ -167,3 +154,82 @@ class PretrainTask:
         return Evaluation(
             metrics={"total_loss": total, **metrics}, tables={f"{split}_unifrac": table}
         )
+
+    def _predict(self, held: _Held) -> NDArray[np.float64]:
+        """Distances [N, N] between the samples of a split; each distinct ASV is encoded once."""
+        encoder = self.model.encoder
+        columns = np.unique(np.concatenate([batch.columns.numpy() for batch in held.batches]))
+        tokens = torch.from_numpy(self.maker.study.tokens[columns]).to(self.device)
+        asv_UD = encoder.nucleotides(tokens)
+        clades = []
+        for batch in held.batches:
+            rows = torch.from_numpy(np.searchsorted(columns, batch.columns.numpy()))
+            moved = batch.to(self.device)
+            encoded = encoder.from_asvs(
+                asv_UD[rows.to(self.device)], moved.asv_index, moved.counts, moved.mask
+            )
+            clades.append(encoded.clades_BK.float())
+        clades_NK = torch.cat(clades)
+        blocks = [encoder.unifrac.distances(block, clades_NK) for block in clades]
+        return torch.cat(blocks).double().cpu().numpy()
+
+    def _hold(self, split: str) -> _Held | None:
+        """Draw once what a split is judged on: rows, their distances and a masked view."""
+        samples = getattr(self.split, split)
+        rng = self._rng(VAL if split == "val" else TEST)
+        if len(samples) > self.loop.max_eval_samples:
+            samples = np.sort(rng.choice(samples, self.loop.max_eval_samples, replace=False))
+        if len(samples) < 2:
+            return None
+        rows = self.maker.rows(samples, rng)
+        batches = tuple(
+            self.maker.fixed(rows[i : i + EVAL_BATCH], samples[i : i + EVAL_BATCH])
+            for i in range(0, len(samples), EVAL_BATCH)
+        )
+        ids = tuple(self.maker.study.sample_ids[i] for i in samples)
+        columns = np.unique(rows.indices)
+        if len(columns) > MAX_MASKED_IN_EVAL:
+            columns = rng.choice(columns, MAX_MASKED_IN_EVAL, replace=False)
+        tokens = torch.from_numpy(self.maker.study.tokens[columns])
+        return _Held(
+            samples=samples,
+            batches=batches,
+            true_NN=self.targets.distances(rows, ids),
+            view=self._mask(tokens, rng, fraction_of_asvs=1.0),
+        )
+
+    def _mask(
+        self, tokens: Tensor, rng: np.random.Generator, fraction_of_asvs: float | None = None
+    ) -> MaskedView:
+        share = self.loop.masked_asvs if fraction_of_asvs is None else fraction_of_asvs
+        chosen = np.sort(rng.permutation(len(tokens))[: max(1, round(share * len(tokens)))])
+        return mask_bases(
+            tokens[torch.from_numpy(chosen)],
+            rng,
+            fraction=self.loop.mask_fraction,
+            spans=self.loop.mask_spans,
+        )
+
+    def _count_loss(self, encoded: Encoded, batch: Batch, rng: np.random.Generator) -> Tensor:
+        """Error of abundances that were withheld from the sample level, as many as bases are."""
+        num_slots = int(batch.mask.sum())
+        hidden = torch.from_numpy(rng.random(num_slots) < self.loop.mask_fraction)
+        errors = self.model.count_errors(
+            encoded.asv_UD, batch.asv_index, batch.counts, batch.mask, hidden.to(self.device)
+        )
+        return errors.sum() / max(1, len(errors))
+
+    def _faith_pd(self, batch: Batch) -> Tensor:
+        log_pd_B = np.log(np.maximum(self.targets.faith_pd(batch.rows), 1e-12))
+        return torch.from_numpy((log_pd_B - self._log_pd_mean) / self._log_pd_std).float()
+
+    def _log_pd_scale(self) -> tuple[float, float]:
+        """Mean and spread of log Faith's PD over the training samples, where it is learned."""
+        if not self.loop.faith_pd_weight:
+            return 0.0, 1.0
+        rows = self.maker.study.counts[self.split.train]
+        log_pd = np.log(np.maximum(self.targets.faith_pd(rows), 1e-12))
+        return float(log_pd.mean()), float(log_pd.std()) or 1.0
+
+    def _rng(self, *stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *stream])

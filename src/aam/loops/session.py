@@ -30,7 +30,7 @@ def train(
     *,
     device: torch.device,
     metric_names: Sequence[str],
-    inputs: Mapping[str, Path | None],
+    inputs: Mapping[str, Path],
     num_samples: Mapping[str, int],
 ) -> float:
     """Train the task, look at the test set once, and return the best watched value.
@@ -88,7 +88,7 @@ def _engine(
         recorder=recorder,
         keeper=keeper,
         device=device,
-        diagnose=partial(diagnose),
+        diagnose=partial(diagnose, thresholds=config.logging.diagnostics),
     )
 
 
@@ -129,5 +129,3 @@ def _test(task: Task, engine: Engine, recorder: Recorder, keeper: RunFolder) -> 
 def _as_fact(error: BaseException) -> dict[str, str]:
     text = "".join(traceback.format_exception(error))
     return {"type": type(error).__name__, "message": str(error), "traceback": text}
-
-

@@ -24,6 +24,14 @@ class MaskedView:
     positions: Tensor  # bool [V, L], True where a base is to be predicted
     bases: Tensor  # int64 [M], the true bases there, 0 to 3
 
+    def to(self, device: torch.device) -> "MaskedView":
+        """The same view on ``device``."""
+        return MaskedView(
+            tokens=self.tokens.to(device, non_blocking=True),
+            positions=self.positions.to(device, non_blocking=True),
+            bases=self.bases.to(device, non_blocking=True),
+        )
+
 
 def mask_bases(
     tokens: Tensor, rng: np.random.Generator, *, fraction: float, spans: bool

@@ -44,9 +44,10 @@ def pair_table(
 ) -> dict[str, list[object]]:
     """The pairs as columns: ``sample_a``, ``sample_b``, ``true``, ``predicted``."""
     first, second = np.triu_indices(len(sample_ids), 1)
+    ids = np.array(sample_ids, dtype=object)
     return {
-        "sample_a": [sample_ids[i] for i in first],
-        "sample_b": [sample_ids[i] for i in second],
+        "sample_a": ids[first].tolist(),
+        "sample_b": ids[second].tolist(),
         "true": true_NN[first, second].tolist(),
         "predicted": predicted_NN[first, second].tolist(),
     }

@@ -46,14 +46,15 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer layer (Xiong et al. 2020, "On layer normalization in the transformer")."""
+    """Pre-norm transformer layer (Xiong et al. 2020, "On layer normalization")."""
 
     def __init__(self, dim: int, num_heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = Attention(dim, num_heads)
         self.feedforward_norm = nn.LayerNorm(dim)
-        self.feedforward = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+        widen, narrow = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
+        self.feedforward = nn.Sequential(widen, nn.GELU(), narrow)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
@@ -63,7 +64,8 @@ class Block(nn.Module):
         h = self.attention_norm(x)
         h = self.attention(h, mask) if lengths is None else self.attention.packed(h, lengths)
         x = x + self.dropout(h)
-        return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
+        out: Tensor = x + self.dropout(self.feedforward(self.feedforward_norm(x)))
+        return out
 
 
 class AttentionPool(nn.Module):
@@ -79,22 +81,27 @@ class AttentionPool(nn.Module):
         x_BLD = self.norm(x_BLD)
         score_BL = self.score(x_BLD).squeeze(-1)
         if mask_BL is None:
-            return (score_BL.softmax(-1).unsqueeze(1) @ x_BLD).squeeze(1)
+            return _weighted_sum(score_BL.softmax(-1), x_BLD)
         # A finite fill: a row without any position must not become NaN.
         weight_BL = score_BL.masked_fill(~mask_BL, -1e9).softmax(-1) * mask_BL
-        return (weight_BL.unsqueeze(1) @ x_BLD).squeeze(1)
+        return _weighted_sum(weight_BL, x_BLD)
 
     def packed(self, x_TD: Tensor, row_T: Tensor, num_rows: int) -> Tensor:
         """[T, D] → [B, D], where ``row_T`` says which row each slot belongs to."""
         x_TD = self.norm(x_TD)
         score_T = self.score(x_TD).squeeze(-1)
         # Subtracting the row's maximum keeps the exponential finite; the quotient is unchanged.
-        top_B = score_T.new_full((num_rows,), -torch.inf).index_reduce(
-            0, row_T, score_T.detach(), "amax"
-        )
+        floor_B = score_T.new_full((num_rows,), -1e9)
+        top_B = floor_B.scatter_reduce(0, row_T, score_T.detach(), "amax")
         weight_T = (score_T - top_B[row_T]).exp()
         total_B = weight_T.new_zeros(num_rows).index_add(0, row_T, weight_T)
         pooled_BD = x_TD.new_zeros(num_rows, x_TD.shape[1]).index_add(
             0, row_T, x_TD * weight_T.unsqueeze(-1)
         )
-        return pooled_BD / total_B.clamp_min(1e-12).unsqueeze(-1)
+        pooled: Tensor = pooled_BD / total_B.clamp_min(1e-12).unsqueeze(-1)
+        return pooled
+
+
+def _weighted_sum(weight_BL: Tensor, x_BLD: Tensor) -> Tensor:
+    total: Tensor = (weight_BL.unsqueeze(1) @ x_BLD).squeeze(1)
+    return total

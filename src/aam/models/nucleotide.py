@@ -61,17 +61,18 @@ class NucleotideEncoder(nn.Module):
         return torch.cat([self._states(chunk)[0][:, 1:] for chunk in self._chunks(tokens_UL)])
 
     def _chunks(self, tokens_UL: Tensor) -> tuple[Tensor, ...]:
-        if tokens_UL.shape[1] - 1 > self.max_length:
+        longest = tokens_UL.shape[1] - 1
+        if longest > self.max_length:
             raise UserError(
-                f"the longest sequence has {tokens_UL.shape[1] - 1} bases but the model reads "
-                f"{self.max_length}; set model.max_length={tokens_UL.shape[1] - 1} or trim the reads"
+                f"the longest sequence has {longest} bases but the model reads {self.max_length}; "
+                f"set model.max_length={longest} or trim the reads"
             )
-        return tokens_UL.split(self.asv_chunk_size)
+        return torch.split(tokens_UL, self.asv_chunk_size)
 
     def _states(self, tokens_UL: Tensor) -> tuple[Tensor, Tensor | None]:
         bases_UL = tokens_UL[:, 1:]
         bases_UL = F.pad(bases_UL, (0, -bases_UL.shape[1] % self.patch_size), value=PAD)
-        bases_UPp = bases_UL.unflatten(1, (-1, self.patch_size))
+        bases_UPp = bases_UL.reshape(len(bases_UL), -1, self.patch_size)
         num_asvs, num_patches, _ = bases_UPp.shape
         patch_UPD = self.base_embedding(
             (bases_UPp.int() + self.place_offset.int()).flatten(0, 1)  # type: ignore[operator]

@@ -28,15 +28,16 @@ class PretrainModel(nn.Module):
         patch_size = self.encoder.nucleotides.patch_size
         num_patches = states_VPD.shape[1]
         masked_VL = F.pad(view.positions, (0, num_patches * patch_size - view.positions.shape[1]))
-        masked_VPp = masked_VL.unflatten(1, (num_patches, patch_size))
+        masked_VPp = masked_VL.view(-1, num_patches, patch_size)
         touched_VP = masked_VPp.any(-1)
-        logits = self.base_head(states_VPD[touched_VP]).unflatten(-1, (patch_size, NUM_BASES))
+        logits = self.base_head(states_VPD[touched_VP]).view(-1, patch_size, NUM_BASES)
         chosen: Tensor = logits[masked_VPp[touched_VP]]
         return chosen
 
     def faith_pd(self, encoded: Encoded) -> Tensor:
         """Standardized log Faith's PD [B]."""
-        return self.faith_pd_head(encoded.clades_BK).squeeze(-1)  # type: ignore[no-any-return]
+        log_pd_B: Tensor = self.faith_pd_head(encoded.clades_BK).squeeze(-1)
+        return log_pd_B
 
     def count_errors(
         self,
@@ -49,4 +50,5 @@ class PretrainModel(nn.Module):
         """Squared errors of the withheld (scaled log) relative abundances."""
         states = self.encoder.samples(asv_UD, asv_index_BS, counts_BS, mask_BS, hidden_T)
         predicted = self.count_head(states.slots_TD[hidden_T]).squeeze(-1)
-        return (predicted - log_abundance(counts_BS, mask_BS)[hidden_T]).square()
+        errors: Tensor = (predicted - log_abundance(counts_BS, mask_BS)[hidden_T]).square()
+        return errors

@@ -16,6 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 EPS = 1e-6
+# A good start (``docs/log.md``): ASV vectors have a large part in common, so that weights of this
+# size spread the clades' mean logits far (9) and each clade's logits over ASVs little (about 2).
+# With this threshold some clades then hold every ASV, some a few, most none yet, as the edges of a
+# tree do. A plain start gives all samples the same clades, and the loss a long plateau.
+START_SPREAD, START_THRESHOLD = 9.0, 13.0
 
 
 class UnifracHead(nn.Module):
@@ -27,6 +32,8 @@ class UnifracHead(nn.Module):
         self.alpha = 1.0 if metric == "weighted" else alpha
         self.norm = nn.LayerNorm(dim)
         self.propensity = nn.Linear(dim, num_clades)
+        nn.init.normal_(self.propensity.weight, std=START_SPREAD / dim**0.5)
+        nn.init.constant_(self.propensity.bias, -START_THRESHOLD)
         self.log_scale = nn.Parameter(torch.zeros(num_clades))
         # What the other ASVs of the sample say: starts as no change at all.
         self.context = nn.Linear(dim, num_clades)
@@ -68,24 +75,3 @@ class UnifracHead(nn.Module):
         weight_BCK = total_BCK.pow(self.alpha)
         apart_BCK = weight_BCK * (left - right).abs() / total_BCK
         return apart_BCK.sum(-1) / weight_BCK.sum(-1)
-
-    @torch.no_grad()
-    def start(self, asv_UD: Tensor, generator: torch.Generator, spread: float) -> None:
-        """Draw the clades so that few ASVs belong to each: random half-spaces of what ASVs differ in.
-
-        A plain start gives all ASVs much the same propensity, all samples the same clades, and
-        the loss a long plateau (``docs/log.md``). ``spread`` is the standard deviation of the
-        propensities' logits over ASVs; the threshold is then set by ``shift``.
-        """
-        x_UD = self.norm(asv_UD)
-        weight_KD = torch.randn(self.propensity.weight.shape, generator=generator)
-        weight_KD = weight_KD.to(x_UD)
-        centred_UK = (x_UD - x_UD.mean(0)) @ weight_KD.T
-        weight_KD *= (spread / centred_UK.std(0).clamp_min(EPS)).unsqueeze(1)
-        self.propensity.weight.copy_(weight_KD)
-        self.propensity.bias.copy_(-weight_KD @ x_UD.mean(0))
-
-    @torch.no_grad()
-    def shift(self, amount: float) -> None:
-        """Raise every propensity's logit: more ASVs belong to each clade."""
-        self.propensity.bias += amount

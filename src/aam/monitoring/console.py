@@ -103,6 +103,7 @@ class Console:
         if event["moment"] == "on_resume" and self._run_dir is not None:
             past = epoch_events(read_events(self._run_dir))
             self._val_losses = {one["epoch"]: one["val_loss"] for one in past}
+            self._num_done = event["epoch"]
             self._write(f"Resumed: goes on with epoch {event['epoch'] + 1}")
 
     def _end_epoch(self, event: dict[str, Any]) -> None:

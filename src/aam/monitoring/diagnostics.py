@@ -146,9 +146,8 @@ def _check_overfitting(run: Losses, limits: DiagnosticsConfig) -> Finding | None
     return _finding(
         "overfitting",
         f"validation - training loss grew from {before:+.3g} (median of epochs {last - 5}-"
-        f"{last - 3}) to {now:+.3g} (epochs {last - 2}-{last}); more than {limits.gap:.3g} is too "
-        "much",
-        "keep the best model, not the last; raise optimizer.weight_decay or model.dropout, "
+        f"{last - 3}) to {now:+.3g} (epochs {last - 2}-{last}), limit {limits.gap:.3g}",
+        "keep the best model, not the last; raise optimizer.weight_decay or model.sample_dropout, "
         "or train a smaller model",
     )
 

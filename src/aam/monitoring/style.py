@@ -26,6 +26,8 @@ GREY = "#6E6E6E"
 SPLIT_COLORS = {"train": BLUE, "val": VERMILLION, "test": GREEN}
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
+MIN_WIDTH = 11.6
+
 RC: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 13,
@@ -98,10 +100,13 @@ def applied() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float, title: str, subtitle: str) -> "Figure":
-    """Make a figure (inches) with a title and, in small print below, what it was drawn from."""
+    """Make a figure (inches) with a title and, in small print below, what it was drawn from.
+
+    It is never so narrow that title and legend, side by side, would run into each other.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(max(width, MIN_WIDTH), height), layout="constrained")
     figure.suptitle(title, x=0.012, ha="left", fontweight="bold")
     figure.supxlabel(subtitle, x=0.012, ha="left", fontsize=10, color=GREY)
     return figure

@@ -29,9 +29,9 @@ def pick_device(trainer: TrainerConfig) -> torch.device:
             f"trainer.device={name} is not to be had here ({str(error).splitlines()[0]}); "
             "use trainer.device=auto"
         ) from None
-    if trainer.precision == "bf16" and device.type == "cuda":
-        if not torch.cuda.is_bf16_supported():
-            raise UserError("this GPU has no bf16; use trainer.precision=fp32")
+    wants_bf16 = trainer.precision == "bf16" and device.type == "cuda"
+    if wants_bf16 and not torch.cuda.is_bf16_supported():
+        raise UserError("this GPU has no bf16; use trainer.precision=fp32")
     return device
 
 

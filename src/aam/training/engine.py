@@ -46,7 +46,9 @@ class Evaluation:
 class Task(Protocol):
     """What a loop gives to the engine."""
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module:
+        """What is trained, on its device."""
 
     def num_steps(self) -> int:
         """Training batches an epoch."""
@@ -106,7 +108,7 @@ class Engine:
         self.epoch = 0  # the next one to train
         self.update = 0
         self.seconds = 0.0  # of training, over all resumes
-        self.curves: dict[str, list[float]] = {"train": [], "val": []}
+        self.curves: dict[str, list[float | None]] = {"train": [], "val": []}
         self.stop = StopRequest()
 
     def fit(self) -> None:
@@ -143,7 +145,7 @@ class Engine:
         self._refuse_nonfinite({"validation " + self.stopping.metric: watched})
         improved = self.stopping.improved(self.epoch, watched)
         self.curves["train"].append(train["total_loss"])
-        self.curves["val"].append(val.get("total_loss", float("nan")))
+        self.curves["val"].append(val.get("total_loss"))
         epoch_time_s = time.perf_counter() - started
         self.seconds += epoch_time_s
         fact = {
@@ -196,9 +198,7 @@ class Engine:
             if step % accumulate == 0 or step == num_steps:
                 values["grad_norm"] = self._update(output.sample_ids)
             for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + value * (
-                    group if name == "grad_norm" else 1
-                )
+                sums[name] = sums.get(name, 0.0) + value * (group if name == "grad_norm" else 1)
             num_samples += len(output.sample_ids)
             self.recorder.progress(self._progress(step, num_steps, values))
             self.stop.raise_if_asked()

@@ -11,14 +11,13 @@ from torch import nn
 
 from aam.errors import UserError
 
-# Values that a scheduler's YAML may use for what only the run knows.
-PLACEHOLDERS = ("num_updates", "num_epochs", "warmup_updates")
 STEPPED_PER = ("update", "epoch", "validation")
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Trainable parameters in two groups: biases, norms and embeddings are never decayed."""
-    decayed, kept = [], []
+    decayed: list[nn.Parameter] = []
+    kept: list[nn.Parameter] = []
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
@@ -40,7 +39,11 @@ def build_optimizer(config: Mapping[str, Any], model: nn.Module) -> torch.optim.
 
 
 class Schedule:
-    """A scheduler that knows whether updates, epochs or validations move it."""
+    """A scheduler that knows whether updates, epochs or validations move it.
+
+    Its keywords may be ``num_updates`` or ``num_epochs``, which only the run knows: the words stand
+    for the numbers. ``warmup_updates`` is capped at a tenth of the run.
+    """
 
     def __init__(
         self,
@@ -54,19 +57,15 @@ class Schedule:
         self.per = config.pop("per", "update")
         if self.per not in STEPPED_PER:
             raise UserError(f"scheduler.per={self.per} is not one of {', '.join(STEPPED_PER)}")
-        # Published warmups of 10,000 updates never end on studies of some hundred samples.
-        warmup = int(config.pop("warmup_updates", 0) or 0)
-        known = {
-            "num_updates": num_updates,
-            "num_epochs": num_epochs,
-            "warmup_updates": min(warmup, num_updates // 10),
-        }
         target, keywords = resolve("scheduler", config)
-        filled = {
-            key: known[value] if isinstance(value, str) and value in known else value
-            for key, value in keywords.items()
-        }
-        self.scheduler = target(optimizer, **filled)
+        known = {"num_updates": num_updates, "num_epochs": num_epochs}
+        for key, value in keywords.items():
+            if value in known:
+                keywords[key] = known[value]
+        if "warmup_updates" in keywords:
+            # Published warmups of 10,000 updates never end on studies of some hundred samples.
+            keywords["warmup_updates"] = min(int(keywords["warmup_updates"]), num_updates // 10)
+        self.scheduler = target(optimizer, **keywords)
         self.num_updates = num_updates
         self.updates = 0
 
@@ -115,6 +114,6 @@ def resolve(group: str, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]
     for key in keywords:
         if key not in taken:
             near = get_close_matches(key, taken, n=1)
-            hint = f"; did you mean {group}.{near[0]}?" if near else f"; it takes {', '.join(taken)}"
-            raise UserError(f"{group}.{key} is no setting of {name}{hint}")
+            hint = f"did you mean {group}.{near[0]}?" if near else f"it takes {', '.join(taken)}"
+            raise UserError(f"{group}.{key} is no setting of {name}; {hint}")
     return target, keywords

@@ -30,7 +30,7 @@ class Metrics:
         columns = min(3, num_panels)
         rows = -(-num_panels // columns)
         figure = style.new_figure(
-            max(4.6 * columns, 7.5),
+            4.6 * columns,
             3.3 * rows + 1.0,
             f"Metrics after epoch {facts.epoch_numbers[-1]}",
             facts.label,

@@ -69,7 +69,7 @@ class UniFracPairs:
         pairs = Pairs(pairs.true[finite], pairs.predicted[finite])
         if not pairs.true.size:
             raise ValueError(f"{path.name} holds no pair of finite distances")
-        figure = style.new_figure(10.4, 7.4, _title(facts), facts.label)
+        figure = style.new_figure(11.6, 8.2, _title(facts), facts.label)
         axes, side = figure.subplots(1, 2, width_ratios=[3.1, 1])
         _draw_pairs(axes, pairs)
         _draw_side(side, axes, pairs)
