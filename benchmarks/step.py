@@ -107,7 +107,7 @@ def our_step(
     )
 
     def loss() -> torch.Tensor:
-        (drawn,) = task.training_batches(0)
+        drawn = next(iter(task.training_batches(0)))
         if spread is not None:
             drawn = replace(drawn, batch=spread(drawn.batch, setting.num_slots))
         return task.step(drawn).loss

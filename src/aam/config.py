@@ -6,6 +6,7 @@ dataclasses once, at the entry, and plain dataclasses are passed on from there. 
 file alone; their keys are checked against the signature of the target.
 """
 
+import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -39,7 +40,7 @@ class DataConfig:
     min_prevalence: int = 0
     token_limit: int | None = 1024
     token_selection: str = "abundance"
-    batch_size: int = 32
+    batch_size: int = 64
     unifrac: str = "unweighted"
     unifrac_alpha: float = 1.0
     demo_seed: int = 0
@@ -121,7 +122,11 @@ class SplitConfig:
 
 @dataclass(kw_only=True)
 class LoopConfig:
-    """What ``loop=pretrain`` learns from."""
+    """What ``loop=pretrain`` learns from.
+
+    An epoch is as many whole passes over the training samples as give ``min_updates`` batches: a
+    study of 80 samples would else be judged, and lose its patience, after every other update.
+    """
 
     name: str = "pretrain"
     unifrac_weight: float = 1.0
@@ -132,8 +137,11 @@ class LoopConfig:
     mask_spans: bool = False
     masked_asvs: float = 0.25
     max_eval_samples: int = 512
+    min_updates: int = 50
 
     def __post_init__(self) -> None:
+        if self.min_updates < 1 or self.max_eval_samples < 2:
+            raise UserError("loop.min_updates must be at least 1 and loop.max_eval_samples 2")
         for key in ("mask_fraction", "masked_asvs"):
             if not 0 < getattr(self, key) <= 1:
                 raise UserError(f"loop.{key}={getattr(self, key)} must lie in (0, 1]")
@@ -145,7 +153,7 @@ class ModelConfig:
 
     name: str = "tiny"
     dim: int = 32
-    num_heads: int = 4
+    num_heads: int = 2
     nucleotide_layers: int = 1
     sample_layers: int = 1
     patch_size: int = 5
@@ -166,7 +174,7 @@ class ModelConfig:
 class TrainerConfig:
     """The epoch loop."""
 
-    epochs: int = 100
+    epochs: int = 50
     max_minutes: float | None = None
     max_grad_norm: float | None = None
     accumulate: int = 1
@@ -212,4 +220,10 @@ class Config:
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     env: EnvConfig = field(default_factory=EnvConfig)
     run_name: str | None = None
-    resume: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.run_name is not None and not re.fullmatch(r"[\w.-]+", self.run_name):
+            raise UserError(
+                f"run_name={self.run_name!r} becomes part of a folder's name: "
+                "use letters, digits, '_', '-' and '.' only"
+            )

@@ -44,12 +44,13 @@ def rarefy(rows: sparse.csr_matrix, depth: int, rng: np.random.Generator) -> spa
 
     A row of fewer reads is kept as it is.
     """
-    data = rows.data.copy()
+    drawn = rows.copy()
     for start, stop in zip(rows.indptr[:-1], rows.indptr[1:], strict=True):
-        counts = data[start:stop]
+        counts = rows.data[start:stop]
         if counts.sum() > depth:
-            data[start:stop] = rng.multivariate_hypergeometric(counts, depth, method="marginals")
-    drawn = sparse.csr_matrix((data, rows.indices, rows.indptr), shape=rows.shape)
+            drawn.data[start:stop] = rng.multivariate_hypergeometric(
+                counts, depth, method="marginals"
+            )
     drawn.eliminate_zeros()
     return drawn
 

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from aam.config import Config
 from aam.data.batches import BatchMaker
-from aam.data.splits import Split, split_samples, write_split
+from aam.data.splits import Split, read_split, split_samples, write_split
 from aam.data.study import Study, load_study
 from aam.loops.pretrain_task import METRIC_NAMES, PretrainTask
 from aam.loops.run import Run
@@ -20,9 +20,7 @@ def pretrain(config: Config, run: Run) -> float:
     device = pick_device(config.trainer)
     seed_everything(config.trainer)
     study = load_study(config.data)
-    split = _split(study, config)
-    if run.run_dir is not None and not run.resume:
-        write_split(run.run_dir / "split.tsv", study.sample_ids, split)
+    split = _split(study, config, run)
     task = PretrainTask(
         model=_model(config).to(device),
         maker=BatchMaker(
@@ -49,13 +47,17 @@ def pretrain(config: Config, run: Run) -> float:
     )
 
 
-def _split(study: Study, config: Config) -> Split:
+def _split(study: Study, config: Config, run: Run) -> Split:
+    """Deal the samples out and write down how; a resumed run keeps to what was written."""
+    path = None if run.run_dir is None else run.run_dir / "split.tsv"
+    if path is not None and run.resume:
+        return read_split(path, study.sample_ids)
     columns = {}
     for key in ("group_column", "stratify_column"):
         name = getattr(config.data, key)
         columns[key] = None if name is None else study.column(f"data.{key}", name)
     groups = columns["group_column"]
-    return split_samples(
+    split = split_samples(
         study.sample_ids,
         val_fraction=config.split.val_fraction,
         test_fraction=config.split.test_fraction,
@@ -63,6 +65,9 @@ def _split(study: Study, config: Config) -> Split:
         groups=None if groups is None else groups.values,
         strata=columns["stratify_column"],
     )
+    if path is not None:
+        write_split(path, study.sample_ids, split)
+    return split
 
 
 def _model(config: Config) -> PretrainModel:

@@ -86,13 +86,18 @@ class PretrainTask:
         self._log_pd_mean, self._log_pd_std = self._log_pd_scale()
 
     def num_steps(self) -> int:
-        """Training batches an epoch."""
-        return max(1, len(self.split.train) // self.batch_size)
+        """Training batches an epoch: whole passes over the samples, ``min_updates`` at least."""
+        return self._passes() * self._steps_of_pass()
 
     def training_batches(self, epoch: int) -> Iterator[_Drawn]:
         """Batches of the epoch, each with draws of its own."""
-        order = shuffled(self.split.train, self.batch_size, self._rng(TRAIN, epoch))
-        for step, samples in enumerate(order):
+        order = self._rng(TRAIN, epoch)
+        batches = (
+            samples
+            for _ in range(self._passes())
+            for samples in shuffled(self.split.train, self.batch_size, order)
+        )
+        for step, samples in enumerate(batches):
             rng = self._rng(TRAIN, epoch, step + 1)
             batch = self.maker.training(samples, rng)
             yield _Drawn(batch=batch, view=self._mask(batch.tokens, rng), rng=rng)
@@ -154,6 +159,12 @@ class PretrainTask:
         return Evaluation(
             metrics={"total_loss": total, **metrics}, tables={f"{split}_unifrac": table}
         )
+
+    def _steps_of_pass(self) -> int:
+        return max(1, len(self.split.train) // self.batch_size)
+
+    def _passes(self) -> int:
+        return -(-self.loop.min_updates // self._steps_of_pass())
 
     def _predict(self, held: _Held) -> NDArray[np.float64]:
         """Distances [N, N] between the samples of a split; each distinct ASV is encoded once."""

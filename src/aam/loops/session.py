@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from aam.config import Config
+from aam.config import Config, one_of
 from aam.facts.meta import run_metadata
 from aam.facts.recorder import Recorder
 from aam.loops.run import Run
@@ -40,6 +40,8 @@ def train(
     NonFiniteError, StopRequestedError
         After the fact of it is written.
     """
+    best_metric = config.early_stopping.best_metric
+    one_of("early_stopping.best_metric", best_metric, ("val_loss", *metric_names))
     state = load_checkpoint(run.run_dir / LAST) if run.resume and run.run_dir else None
     recorder = Recorder(
         run.run_dir, loop=config.loop.name, metric_names=metric_names, resume=run.resume
@@ -54,11 +56,11 @@ def train(
         )
         if state is None:
             recorder.emit("on_start", meta=meta)
+            keeper.save_last(engine.state_dict())  # a run killed in its first epoch resumes too
         else:
             engine.load_state_dict(state)
             recorder.emit("on_resume", epoch=engine.epoch, step=engine.update, meta=meta)
-        _record(engine, recorder)
-        _test(task, engine, recorder, keeper)
+        _record(task, engine, recorder, keeper)
         best = engine.stopping.best_value
         return float("nan") if best is None else best
     finally:
@@ -92,10 +94,11 @@ def _engine(
     )
 
 
-def _record(engine: Engine, recorder: Recorder) -> None:
-    """Fit; whatever ends it early is a fact before it goes up."""
+def _record(task: Task, engine: Engine, recorder: Recorder, keeper: RunFolder) -> None:
+    """Fit and test; whatever ends it early is a fact before it goes up."""
     try:
         engine.fit()
+        _test(task, engine, recorder, keeper)
     except StopRequestedError:
         recorder.emit("on_stop", epoch=engine.epoch, step=engine.update)
         raise

@@ -49,6 +49,18 @@ class UnifracHead(nn.Module):
         pooled_BD: Tensor,
     ) -> Tensor:
         """Clade vectors [B, K], not negative: the sample embedding that distances are taken of."""
+        # Distances are small differences of large sums: bf16 has too few digits for them.
+        with torch.autocast(asv_UD.device.type, enabled=False):
+            return self._clades(asv_UD.float(), asv_index_BS, counts_BS, mask_BS, pooled_BD.float())
+
+    def _clades(
+        self,
+        asv_UD: Tensor,
+        asv_index_BS: Tensor,
+        counts_BS: Tensor,
+        mask_BS: Tensor,
+        pooled_BD: Tensor,
+    ) -> Tensor:
         logits_UK = self.propensity(self.norm(asv_UD))
         share_BS = mask_BS.float()
         if not self.presence:
@@ -60,18 +72,23 @@ class UnifracHead(nn.Module):
             held_BK = -torch.expm1(-(share_BU @ F.softplus(logits_UK)))
         else:
             held_BK = share_BU @ logits_UK.sigmoid()
-        return held_BK * (self.log_scale + self.context(pooled_BD)).exp()
+        clades_BK: Tensor = held_BK * (self.log_scale + self.context(pooled_BD)).exp()
+        return clades_BK
 
     def distances(self, clades_BK: Tensor, other_CK: Tensor | None = None) -> Tensor:
         """[B, K] → distances [B, B], or [B, C] to other samples."""
         other_CK = clades_BK if other_CK is None else other_CK
+        with torch.autocast(clades_BK.device.type, enabled=False):
+            return self._distances(clades_BK.float(), other_CK.float())
+
+    def _distances(self, clades_BK: Tensor, other_CK: Tensor) -> Tensor:
         if self.presence:
             shared_BC = clades_BK @ other_CK.T
             own_B1 = clades_BK.square().sum(1, keepdim=True)
             own_1C = other_CK.square().sum(1)
             return 1 - (shared_BC + EPS) / (own_B1 + own_1C - shared_BC + EPS)
         left, right = clades_BK.unsqueeze(1), other_CK.unsqueeze(0)
-        total_BCK = left + right + EPS
-        weight_BCK = total_BCK.pow(self.alpha)
-        apart_BCK = weight_BCK * (left - right).abs() / total_BCK
-        return apart_BCK.sum(-1) / weight_BCK.sum(-1)
+        total_BCK = left + right
+        weight_BCK = (total_BCK + EPS).pow(self.alpha - 1)
+        apart_BC = (weight_BCK * (left - right).abs()).sum(-1)
+        return apart_BC / ((weight_BCK * total_BCK).sum(-1) + EPS)

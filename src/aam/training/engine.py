@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from aam.config import TrainerConfig
+from aam.errors import UserError
 from aam.facts.listener import Progress
 from aam.facts.recorder import Recorder
 from aam.training.devices import peak_memory_mib
@@ -178,6 +179,11 @@ class Engine:
         split = "val" if metrics["val"] else "train"
         name = self.stopping.metric
         name = "total_loss" if name == "val_loss" else name
+        if name not in metrics[split]:
+            raise UserError(
+                f"early_stopping.best_metric={name} is no figure of this run's {split} samples; "
+                f"they have {', '.join(metrics[split])}"
+            )
         return metrics[split][name]
 
     def _train(self) -> tuple[dict[str, float], int]:
@@ -261,7 +267,7 @@ class Engine:
         self.curves = {name: list(curve) for name, curve in state["curves"].items()}
         self.task.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        self.schedule.load_state_dict(state["schedule"], self.epoch)
         self.stopping.load_state_dict(state["stopping"])
         torch.set_rng_state(state["rng"])
         if self.device.type == "cuda" and "cuda_rng" in state:

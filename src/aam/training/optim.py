@@ -1,6 +1,7 @@
 """Optimizer and scheduler from their config groups: a ``_target_`` and its keywords."""
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
@@ -34,7 +35,7 @@ def build_optimizer(config: Mapping[str, Any], model: nn.Module) -> torch.optim.
     """``{_target_: torch.optim.AdamW, lr: …, weight_decay: …}`` → the optimizer."""
     target, keywords = resolve("optimizer", config)
     groups = parameter_groups(model, float(keywords.pop("weight_decay", 0.0)))
-    optimizer: torch.optim.Optimizer = target(groups, **keywords)
+    optimizer: torch.optim.Optimizer = _make("optimizer", target, groups, keywords)
     return optimizer
 
 
@@ -60,12 +61,12 @@ class Schedule:
         target, keywords = resolve("scheduler", config)
         known = {"num_updates": num_updates, "num_epochs": num_epochs}
         for key, value in keywords.items():
-            if value in known:
+            if isinstance(value, str) and value in known:
                 keywords[key] = known[value]
         if "warmup_updates" in keywords:
             # Published warmups of 10,000 updates never end on studies of some hundred samples.
             keywords["warmup_updates"] = min(int(keywords["warmup_updates"]), num_updates // 10)
-        self.scheduler = target(optimizer, **keywords)
+        self.scheduler = _make("scheduler", target, optimizer, keywords)
         self.num_updates = num_updates
         self.updates = 0
 
@@ -85,12 +86,28 @@ class Schedule:
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"updates": self.updates, "scheduler": self.scheduler.state_dict()}
+        return {
+            "updates": self.updates,
+            "num_updates": self.num_updates,
+            "scheduler": self.scheduler.state_dict(),
+        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+    def load_state_dict(self, state: dict[str, Any], num_epochs_done: int) -> None:
+        """Go on from a checkpoint.
+
+        Where the run has become longer or shorter than it was planned, the new plan is followed
+        from where it would stand now: the old one's state ends where the old run would have.
+        """
         self.updates = state["updates"]
-        self.scheduler.load_state_dict(state["scheduler"])
+        if state["num_updates"] == self.num_updates or self.per == "validation":
+            self.scheduler.load_state_dict(state["scheduler"])
+            return
+        num_steps = num_epochs_done if self.per == "epoch" else self.updates
+        with warnings.catch_warnings():
+            # The optimizer's steps are in the checkpoint; torch would miss them here.
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            for _ in range(min(num_steps, self.num_updates - 1)):
+                self.scheduler.step()
 
 
 def resolve(group: str, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -104,16 +121,28 @@ def resolve(group: str, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]
     keywords = {key: value for key, value in config.items() if key != "_target_"}
     name = str(config.get("_target_"))
     module, _, attribute = name.rpartition(".")
-    if not module.startswith(("torch.optim", "aam.")):
+    if not f"{module}.".startswith(("torch.optim.", "aam.")):
         raise UserError(f"{group}._target_={name} must name something in torch.optim or aam")
     try:
         target = getattr(import_module(module), attribute)
     except (ImportError, AttributeError):
         raise UserError(f"{group}._target_={name} does not exist") from None
+    if not callable(target):
+        raise UserError(f"{group}._target_={name} is neither a class nor a function")
     taken = [key for key in inspect.signature(target).parameters if key not in ("self", "params")]
     for key in keywords:
         if key not in taken:
-            near = get_close_matches(key, taken, n=1)
+            initials = "".join(word[:1] for word in key.split("_"))  # learning_rate: lr
+            near = [initials] if initials in taken else get_close_matches(key, taken, n=1)
             hint = f"did you mean {group}.{near[0]}?" if near else f"it takes {', '.join(taken)}"
             raise UserError(f"{group}.{key} is no setting of {name}; {hint}")
     return target, keywords
+
+
+def _make(group: str, target: Any, subject: object, keywords: Mapping[str, Any]) -> Any:
+    """Call the target; what it refuses (``lr=-1``, a setting left out) is the user's to mend."""
+    try:
+        return target(subject, **keywords)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{key}={value}" for key, value in keywords.items())
+        raise UserError(f"the {group} cannot be made with {given}: {error}") from None

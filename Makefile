@@ -1,0 +1,39 @@
+# make demo    pretrain the tiny model on demo data
+# make test    the test suite, without the slow tests
+# make lint    style and types
+# make bench   speed and memory, each against the plain way
+# make docs    check that the docs name what there is
+#
+# Each of them makes .venv first, with Python 3.11 or newer and the versions of constraints.txt.
+.PHONY: demo test lint bench docs
+SHELL := bash
+BIN := .venv/bin
+
+demo: .venv/installed
+	$(BIN)/aam-train
+
+test: .venv/installed
+	$(BIN)/pytest -m "not slow"
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/unifrac.py
+	$(BIN)/python benchmarks/step.py
+
+docs: .venv/installed
+	$(BIN)/pytest tests/test_docs.py
+
+.venv/installed: pyproject.toml constraints.txt
+	@for python in python3.11 python3 none; do \
+		$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+	done; \
+	if [ $$python = none ]; then \
+		echo "aam needs Python 3.11 or newer: install it, then call make again" >&2; exit 1; \
+	fi; \
+	$$python -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@

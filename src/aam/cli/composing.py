@@ -1,0 +1,89 @@
+"""Hydra composes the YAML files and the command line; dataclasses check what comes out."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from aam.cli.config_files import config_dir
+from aam.config import Config
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+VERSION_BASE = "1.3"
+
+
+class PastHydraError(BaseException):
+    """Carries an error out of a callback: Hydra turns an ``Exception`` there into a warning."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+def through_hydra(job: Callable[[DictConfig], None]) -> None:
+    """Let Hydra read ``sys.argv`` and call ``job`` for each run that it asks for.
+
+    Raises
+    ------
+    HydraException, OmegaConfBaseException, UserError
+        If the command line or a YAML file is wrong.
+    """
+    register()
+    main = hydra.main(
+        version_base=VERSION_BASE, config_path=str(config_dir()), config_name="config"
+    )(job)
+    with _raising_errors():
+        try:
+            main()
+        except PastHydraError as past:
+            raise past.error from None
+
+
+def register() -> None:
+    """Tell Hydra the schema and what its files need: the names of folders."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("aam.name", _name, replace=True)
+    OmegaConf.register_new_resolver("aam.job", _job_name, replace=True)
+
+
+def as_config(composed: DictConfig) -> Config:
+    """The dataclasses of a composed configuration; every type is checked and every check run.
+
+    Raises
+    ------
+    OmegaConfBaseException
+        If a key is unknown or a value has another type.
+    UserError
+        If a value makes no sense.
+    """
+    ours = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    # Plain values: a key that was added by + would else be taken over with its node.
+    plain = OmegaConf.to_container(ours, resolve=True)
+    checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain))
+    assert isinstance(checked, Config)
+    return checked
+
+
+@contextmanager
+def _raising_errors() -> Iterator[None]:
+    """Have Hydra raise its errors; else it prints them and leaves by itself."""
+    before = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[FULL_ERROR]
+        else:
+            os.environ[FULL_ERROR] = before
+
+
+def _name(*parts: object) -> str:
+    return "_".join(str(part) for part in parts if part is not None)
+
+
+def _job_name(number: int) -> str:
+    return f"job{number:03d}"

@@ -1,0 +1,42 @@
+"""Where the YAML files of the configuration lie, and what choices they give."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def config_dir() -> Path:
+    """``aam/configs`` of an installed wheel, or ``configs`` of the checkout."""
+    shipped = _PACKAGE / "configs"
+    return shipped if shipped.is_dir() else _PACKAGE.parents[1] / "configs"
+
+
+def groups() -> dict[str, tuple[str, ...]]:
+    """Config group → its choices."""
+    return {
+        folder.name: tuple(sorted(file.stem for file in folder.glob("*.yaml")))
+        for folder in sorted(config_dir().iterdir())
+        if folder.is_dir()
+    }
+
+
+def default_choices() -> dict[str, str]:
+    """Config group → the choice that ``config.yaml`` makes, in its order."""
+    lines = (config_dir() / "config.yaml").read_text(encoding="utf-8").splitlines()
+    entries = [line.strip("- ").partition(": ") for line in lines if line.startswith("  - ")]
+    known = groups()
+    return {group: choice for group, _, choice in entries if group in known}
+
+
+def settings(group: str, choice: str) -> tuple[str, ...]:
+    """The ``key: value`` lines of a choice, without comments."""
+    text = (config_dir() / group / f"{choice}.yaml").read_text(encoding="utf-8")
+    lines = (line.partition("  #")[0].rstrip() for line in text.splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def summary(group: str, choice: str) -> str:
+    """What the first comment of a choice says after the command that uses it."""
+    text = (config_dir() / group / f"{choice}.yaml").read_text(encoding="utf-8")
+    comments = [line for line in text.splitlines() if line.startswith("# aam-train")]
+    return comments[0].partition("   ")[2] if comments else ""

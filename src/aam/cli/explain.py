@@ -1,0 +1,74 @@
+"""What Hydra's errors mean, in one sentence that names the nearest right key or choice."""
+
+import re
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+
+from hydra.errors import OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from aam.cli.config_files import default_choices, groups, settings
+from aam.cli.keys import known_keys, nearest
+from aam.monitoring.plan import FAMILY_NAMES
+
+_NO_CHOICE = re.compile(r"Could not find '([^'/]+)/([^']+)'")
+
+
+def explain(error: BaseException, arguments: Sequence[str]) -> str:
+    """The sentence for an error of the configuration that the arguments make."""
+    message = str(error)
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override!r} cannot be read: write KEY=VALUE or GROUP=CHOICE, with quotes "
+            "around a value that has special signs, as in \"key='a, b'\""
+        )
+    missing = _NO_CHOICE.search(message)
+    if missing:
+        return _no_choice(*missing.groups())
+    if "--multirun" in message:
+        given = message.partition("'")[2].partition("'")[0]
+        return f"{given} gives several values: add --multirun for a run of each of them"
+    cause = _of_omegaconf(error)
+    if cause is None:
+        return _first_line(message)
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
+        return unknown_key(cause.full_key, arguments)
+    said = _first_line(str(cause))
+    return f"{cause.full_key}: {said[0].lower()}{said[1:]}" if cause.full_key else said
+
+
+def unknown_key(key: str, arguments: Sequence[str]) -> str:
+    """The sentence for a key that does not exist."""
+    near = nearest(key, _keys(arguments))
+    hint = f"did you mean {near}?" if near else "aam-train --help lists all keys"
+    return f"there is no config key {key}; {hint}"
+
+
+def _no_choice(group: str, choice: str) -> str:
+    choices = groups().get(group, ())
+    near = get_close_matches(choice, choices, n=1)
+    hint = f"; did you mean {group}={near[0]}?" if near else ""
+    return f"there is no {group}={choice}: there is {', '.join(choices)}{hint}"
+
+
+def _keys(arguments: Sequence[str]) -> Iterator[str]:
+    """All keys and groups; of an optimizer and a scheduler, those of the one that was chosen."""
+    known = groups()
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    yield from known
+    yield from (key.name for key in known_keys())
+    yield from (f"logging.families.{name}" for name in FAMILY_NAMES)
+    for group in ("optimizer", "scheduler"):
+        choice = given.get(group)
+        chosen = choice if choice in known[group] else default_choices()[group]
+        yield from (f"{group}.{line.partition(':')[0]}" for line in settings(group, chosen))
+
+
+def _of_omegaconf(error: BaseException | None) -> OmegaConfBaseException | None:
+    while error is not None and not isinstance(error, OmegaConfBaseException):
+        error = error.__cause__
+    return error
+
+
+def _first_line(message: str) -> str:
+    return next((line.strip() for line in message.splitlines() if line.strip()), "unknown error")

@@ -1,0 +1,73 @@
+"""A command line that trains: one run, a sweep, or a run that goes on."""
+
+import logging
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from aam.cli.composing import FULL_ERROR, as_config, through_hydra
+from aam.cli.logs import console, train_log
+from aam.cli.outcome import attempt
+from aam.cli.resume import find_run, is_resume
+from aam.config import Config
+from aam.errors import EXIT_INTERRUPTED, EXIT_OK
+from aam.loops import find_loop
+from aam.loops.run import Run
+
+_log = logging.getLogger(__name__)
+
+
+def launch(arguments: Sequence[str]) -> int:
+    """Train as the arguments say; returns the exit code."""
+    # Before torch is loaded: threads that wait by spinning make a small model several times slower
+    # where others use the cores too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    codes: list[int] = []
+
+    def job(config: DictConfig) -> None:
+        codes.append(_job(config))
+
+    with console(tracebacks=os.environ.get(FULL_ERROR) == "1"):
+        if is_resume(arguments):
+            return attempt(lambda: codes.append(_resume(arguments)), arguments) or codes[0]
+        code = attempt(lambda: through_hydra(job), arguments)
+        num_failed = sum(one != EXIT_OK for one in codes)
+        if num_failed and len(codes) > 1:
+            _log.error("%d of the %d jobs of the sweep failed", num_failed, len(codes))
+    return next((one for one in [code, *codes] if one != EXIT_OK), EXIT_OK)
+
+
+def _job(composed: DictConfig) -> int:
+    """One run that Hydra has composed and made a folder for."""
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra = HydraConfig.get()
+    overrides = list(hydra.overrides.task)
+    is_sweep = not OmegaConf.is_missing(hydra.job, "num")
+    run_dir = Path(hydra.runtime.output_dir) if composed.logging.save_artifacts else None
+    if is_sweep:
+        print(f"\nJob {hydra.job.num} of the sweep: {' '.join(overrides)}", flush=True)
+    with train_log(run_dir):
+        _log.info("%s", shlex.join(["aam-train", *overrides]))
+        code = attempt(
+            lambda: _train(as_config(composed), Run(run_dir=run_dir)), overrides, run_dir
+        )
+    if code == EXIT_INTERRUPTED:
+        raise SystemExit(code)  # past Hydra, which would go on with the next job of a sweep
+    return code
+
+
+def _resume(arguments: Sequence[str]) -> int:
+    config, run_dir = find_run(arguments)
+    with train_log(run_dir):
+        _log.info("%s", shlex.join(["aam-train", *arguments]))
+        return attempt(
+            lambda: _train(config, Run(run_dir=run_dir, resume=True)), arguments, run_dir
+        )
+
+
+def _train(config: Config, run: Run) -> None:
+    find_loop(config.loop.name)(config, run)

@@ -1,0 +1,82 @@
+"""How a command ends: one sentence and an exit code for whatever went wrong."""
+
+import logging
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from aam.cli.explain import explain
+from aam.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USER_ERROR,
+    UserError,
+)
+
+EXIT_NOTHING_TO_RESUME = 130
+_log = logging.getLogger(__name__)
+
+
+def attempt(
+    action: Callable[[], object], arguments: Sequence[str], run_dir: Path | None = None
+) -> int:
+    """Do it; if it fails, log one sentence and give the exit code.
+
+    ``arguments`` are those of the command line that it came from.
+    """
+    try:
+        action()
+    except (Exception, KeyboardInterrupt) as error:
+        code, sentence = _judge(error, arguments, run_dir)
+        _log.error("%s", sentence, exc_info=error, extra={"foreseen": code != EXIT_FAILED})
+        return code
+    return EXIT_OK
+
+
+def _judge(error: BaseException, arguments: Sequence[str], run_dir: Path | None) -> tuple[int, str]:
+    if isinstance(error, UserError):
+        return EXIT_USER_ERROR, str(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return EXIT_USER_ERROR, explain(error, arguments)
+    if isinstance(error, KeyboardInterrupt) or _is_ours(error, "signals", "StopRequestedError"):
+        return _interrupted(str(error) or "SIGINT", run_dir)
+    if _is_ours(error, "engine", "NonFiniteError"):
+        return EXIT_FAILED, f"{error}. {_kept(run_dir)}"
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        return EXIT_FAILED, f"{error.strerror or error}{where}. {_kept(run_dir)}"
+    where = "set HYDRA_FULL_ERROR=1 to see the traceback"
+    if run_dir is not None:
+        where = f"the traceback is in {run_dir / 'train.log'}"
+    return EXIT_FAILED, f"{type(error).__name__}: {error}; {where}"
+
+
+def _interrupted(signal: str, run_dir: Path | None) -> tuple[int, str]:
+    if _can_resume(run_dir):
+        return EXIT_INTERRUPTED, f"stopped by {signal}; {_go_on(run_dir)}"
+    return EXIT_NOTHING_TO_RESUME, f"stopped by {signal} before anything was saved: start it again"
+
+
+def _kept(run_dir: Path | None) -> str:
+    if _can_resume(run_dir):
+        return f"What was saved is intact; {_go_on(run_dir)}"
+    return "Nothing had been saved yet"
+
+
+def _go_on(run_dir: Path | None) -> str:
+    return f"go on with: aam-train {shlex.quote(f'resume={run_dir}')}"
+
+
+def _can_resume(run_dir: Path | None) -> bool:
+    return run_dir is not None and (run_dir / "last.pt").exists()
+
+
+def _is_ours(error: BaseException, module: str, name: str) -> bool:
+    """Whether it is that error of ``aam.training``; importing it here would import torch."""
+    loaded = sys.modules.get(f"aam.training.{module}")
+    return loaded is not None and isinstance(error, getattr(loaded, name))

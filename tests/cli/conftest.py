@@ -1,0 +1,61 @@
+"""``aam-train`` within the test's own process, with its outputs in a folder of the test."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from aam.cli.train import main
+from aam.config import Config
+from aam.loops.run import Run
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+class FakeLoop:
+    """Stands in for a loop: notes what it was called with, then does as it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Config, Run]] = []
+        self.then: Callable[[Config, Run], None] = lambda config, run: None
+
+    def __call__(self, config: Config, run: Run) -> float:
+        self.calls.append((config, run))
+        self.then(config, run)
+        return 0.0
+
+
+@pytest.fixture
+def aam_train(monkeypatch, tmp_path, capfd) -> Callable[..., Done]:
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["aam-train", *arguments])
+        try:
+            code = main()
+        except SystemExit as leaving:
+            code = leaving.code
+        captured = capfd.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    monkeypatch.setenv("AAM_OUTPUTS", str(tmp_path / "outputs"))
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return run
+
+
+@pytest.fixture
+def loop(monkeypatch) -> FakeLoop:
+    fake = FakeLoop()
+    monkeypatch.setattr("aam.cli.launch.find_loop", lambda name: fake)
+    return fake
+
+
+@pytest.fixture
+def outputs(tmp_path) -> Path:
+    return tmp_path / "outputs"

@@ -1,0 +1,71 @@
+"""``aam-train --help``: quick, and naming all that there is."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from aam import __version__
+from aam.cli.config_files import config_dir, default_choices, groups
+from aam.cli.keys import known_keys, nearest
+
+HEAVY = {"torch", "hydra", "omegaconf", "numpy", "pandas", "skbio", "matplotlib", "yaml"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import aam, aam.config, aam.errors, aam.loops, aam.facts.reader, aam.cli.train",
+        "import sys; sys.argv = ['aam-train', '--help']; import aam.cli.train as t; t.main()",
+        "import sys; sys.argv = ['aam-train', '--version']; import aam.cli.train as t; t.main()",
+    ],
+)
+def test_stays_light(code):
+    listed = f"{code}\nimport sys\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", listed], capture_output=True, text=True, check=True
+    )
+    assert HEAVY & set(done.stderr.split()) == set()
+
+
+def test_names_every_choice_and_key(aam_train):
+    done = aam_train("model=small", "--help")
+    assert (done.code, done.err) == (0, "")
+    for group, choices in groups().items():
+        for choice in choices:
+            mark = r"\*" if default_choices().get(group) == choice else " "
+            assert re.search(rf"^  {mark} {group}={choice}   *\w", done.out, re.MULTILINE), choice
+    for key in known_keys():
+        assert f"  {key.name}" in done.out
+    for text in ("trainer.epochs=100  (int)", "data.table=null  (str | None)", "optimizer.lr=1"):
+        assert text in done.out
+
+
+def test_every_group_is_shown():
+    assert (
+        default_choices().keys()
+        == groups().keys()
+        == {path.name for path in config_dir().iterdir() if path.is_dir()}
+    )
+
+
+def test_version(aam_train):
+    assert aam_train("--version").out == f"aam {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("mistyped", "meant"),
+    [
+        ("optimizer.learning_rate", "optimizer.lr"),
+        ("trainer.lr", "optimizer.lr"),
+        ("epochs", "trainer.epochs"),
+        ("seed", "split.seed"),
+        ("trainer.sed", "trainer.seed"),
+        ("dropout", "model.sample_dropout"),
+        ("zzz", None),
+    ],
+)
+def test_nearest(mistyped, meant):
+    known = [key.name for key in known_keys()] + ["optimizer.lr"]
+    assert nearest(mistyped, known) == meant

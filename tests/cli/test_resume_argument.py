@@ -1,0 +1,89 @@
+"""``aam-train resume=RUN_DIR``."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+
+@pytest.fixture
+def run_dir(aam_train, loop) -> Path:
+    """A run on files named relative to where it was started, with a checkpoint."""
+    loop.then = lambda config, run: (run.run_dir / "last.pt").touch()
+    assert aam_train("data=biom", "data.table=t.biom", "data.tree=/n.nwk", "model=small").code == 0
+    ((_, run),) = loop.calls
+    loop.calls.clear()
+    return run.run_dir
+
+
+def test_goes_on_with_its_own_config_and_what_is_changed_now(
+    aam_train, loop, run_dir, tmp_path, monkeypatch
+):
+    before = {path.name: path.read_bytes() for path in (run_dir / ".hydra").iterdir()}
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for epochs in (200, 300):
+        changes = (f"trainer.epochs={epochs}", "early_stopping.patience=null")
+        assert aam_train(f"resume={run_dir}", *changes, "logging.make_plots=false").code == 0
+    assert aam_train(f"resume=../outputs/runs/{run_dir.name}").code == 0
+    (_, run), (config, _), (plain, last) = loop.calls
+    assert run.resume
+    assert run.run_dir == run_dir
+    assert last.run_dir.resolve() == run_dir.resolve()
+    assert (config.trainer.epochs, config.early_stopping.patience) == (300, None)
+    assert not config.logging.make_plots
+    assert (plain.trainer.epochs, plain.early_stopping.patience) == (100, 10)
+    assert (config.model.name, config.model.dim) == ("small", 64)
+    assert (config.data.table, config.data.tree) == (str(tmp_path / "t.biom"), "/n.nwk")
+    notes = {path.name: path for path in (run_dir / ".hydra").iterdir()}
+    assert {name: notes[name].read_bytes() for name in before} == before
+    assert sorted(notes.keys() - before.keys()) == ["resume-1.yaml", "resume-2.yaml"]
+    assert OmegaConf.load(notes["resume-2.yaml"])[0] == "trainer.epochs=300"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["data.batch_size=3"],
+            "data.batch_size cannot be changed when a run goes on; it may change trainer.epochs, "
+            "trainer.max_minutes, trainer.device, trainer.num_threads, early_stopping.patience, "
+            "logging.*",
+        ),
+        (["logging.plot=x"], "there is no config key logging.plot; did you mean logging.plots?"),
+        (
+            ["trainer.epochs=1,2"],
+            "trainer.epochs=1,2 gives several values; a run goes on with one",
+        ),
+        (["--multirun"], "resume= goes on with one run and takes no --multirun: leave it out"),
+    ],
+)
+def test_refuses_other_changes(aam_train, loop, run_dir, arguments, sentence):
+    done = aam_train(f"resume={run_dir}", *arguments)
+    assert (done.code, done.err) == (2, sentence + "\n")
+    assert not loop.calls
+    assert not (run_dir / ".hydra" / "resume-1.yaml").exists()
+
+
+def test_refuses_what_is_no_run(aam_train, loop, run_dir, tmp_path):
+    (run_dir / "last.pt").unlink()
+    sentences = {
+        tmp_path / "absent": "there is no such folder; give the folder of a run",
+        tmp_path: "is no run folder: it has no .hydra/config.yaml; "
+        "give the folder of a run, such as outputs/runs/run_…",
+        run_dir: "the run has no last.pt, so nothing of it was saved; start it again",
+    }
+    for folder, sentence in sentences.items():
+        done = aam_train(f"resume={folder}")
+        assert done.code == 2
+        assert done.err.removeprefix(f"resume={folder}").lstrip(": ") == sentence + "\n"
+    assert not loop.calls
+
+
+def test_names_a_torn_config(aam_train, loop, run_dir):
+    config = run_dir / ".hydra" / "config.yaml"
+    config.write_bytes(config.read_bytes()[:40] + b"\n  : [")
+    done = aam_train(f"resume={run_dir}")
+    assert done.code == 2
+    assert done.err.startswith(f"the configuration in {run_dir}/.hydra cannot be read: ")
+    assert done.err.count("\n") == 1

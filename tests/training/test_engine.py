@@ -1,0 +1,214 @@
+"""The engine on a toy task: updates against torch's own, and every way a run may end."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from aam.errors import UserError
+from aam.facts.reader import epoch_events, read_events
+from aam.facts.schema import validate
+from aam.training.checkpoint import BEST, LAST, MODEL, load_checkpoint
+from aam.training.engine import NonFiniteError
+from aam.training.signals import StopRequestedError
+
+from .toys import NUM_SAMPLES, ToyTask, make_config, run_toy, weights
+
+
+def moments(run_dir: Path) -> list[str]:
+    """The moments of a run, each event held against the schema."""
+    events = read_events(run_dir)
+    for event in events:
+        validate(event)
+    return [event["moment"] for event in events]
+
+
+def test_accumulating_is_a_larger_batch() -> None:
+    small, large = ToyTask(batch_size=4), ToyTask(batch_size=8)
+    run_toy(small, make_config(accumulate=2))
+    run_toy(large, make_config())
+    for name, expected in weights(large).items():
+        torch.testing.assert_close(weights(small)[name], expected, msg=name)
+
+
+def test_a_shorter_last_group_is_averaged_over_its_own_number(tmp_path: Path) -> None:
+    """Three batches, two a group: the updates are of 16 and of 8 samples, by plain torch."""
+    task, plain = ToyTask(batch_size=8), ToyTask(batch_size=8)
+    run_toy(task, make_config(accumulate=2, epochs=1), tmp_path / "run")
+    optimizer = torch.optim.SGD(plain.model.parameters(), lr=0.05)
+    rows = torch.cat([rows for _, _, rows in plain.training_batches(0)])
+    norms = []
+    for part in rows.split(16):
+        optimizer.zero_grad()
+        plain.step((0, 0, part)).loss.backward()
+        norms.append(torch.nn.utils.get_total_norm(p.grad for p in plain.model.parameters()))
+        optimizer.step()
+    for name, expected in weights(plain).items():
+        torch.testing.assert_close(weights(task)[name], expected, msg=name)
+    (epoch,) = epoch_events(read_events(tmp_path / "run"))
+    assert epoch["step"] == 2
+    weighted = (2 * norms[0] + norms[1]) / 3  # each update counts by its batches
+    assert epoch["metrics"]["train"]["grad_norm"] == pytest.approx(float(weighted), rel=1e-5)
+
+
+def test_clipping_bounds_the_update_and_reports_the_whole_norm(tmp_path: Path) -> None:
+    task = ToyTask(batch_size=NUM_SAMPLES)
+    before = weights(task)
+    config = make_config(optimizer={"lr": 1.0}, max_grad_norm=0.01, epochs=1)
+    run_toy(task, config, tmp_path / "run")
+    moved = [weights(task)[name] - before[name] for name in before]
+    assert float(torch.nn.utils.get_total_norm(moved)) == pytest.approx(0.01, rel=1e-3)
+    (epoch,) = epoch_events(read_events(tmp_path / "run"))
+    assert epoch["metrics"]["train"]["grad_norm"] > 1
+
+
+def test_a_whole_run_in_facts(tmp_path: Path) -> None:
+    run, task = tmp_path / "run", ToyTask()
+    best = run_toy(task, make_config(epochs=3), run)
+    whole = ["on_epoch_end", "on_validation_improved"] * 3
+    assert moments(run) == ["on_start", *whole, "on_train_end"]
+    events = read_events(run)
+    epochs = epoch_events(events)
+    assert [event["step"] for event in epochs] == [6, 12, 18]
+    assert best == epochs[-1]["val_loss"] == epochs[-1]["best"]["value"]
+    assert epochs[0]["metrics"]["val"] == {
+        "total_loss": epochs[0]["val_loss"],
+        "mae": epochs[0]["metrics"]["val"]["mae"],
+    }
+    artifacts = events[2]["artifacts"]
+    assert artifacts == {"best_model": BEST, "val_toy": "predictions/val_toy.tsv"}
+    assert all((run / path).is_file() for path in artifacts.values())
+    assert (run / MODEL).readlink() == Path(BEST)
+    assert load_checkpoint(run / LAST)["epoch"] == 3
+
+
+def test_nothing_is_written_where_nothing_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_toy(ToyTask(), make_config()) > 0
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("mishap", "named"),
+    [("loss", "total_loss is nan"), ("part", "mae is inf"), ("gradient", "grad_norm is nan")],
+)
+def test_what_is_not_finite_stops_before_the_update(
+    tmp_path: Path, mishap: str, named: str
+) -> None:
+    run, task = tmp_path / "run", ToyTask(batch_size=12, mishap={(1, 1): mishap})
+    with pytest.raises(NonFiniteError, match=named):
+        run_toy(task, make_config(), run)
+    assert moments(run)[-1] == "on_exception"
+    event = read_events(run)[-1]
+    batch = next(iter(ToyTask(batch_size=12).training_batches(1)))[2]
+    ids = ", ".join(f"sample{i}" for i in batch.tolist())
+    assert event["error"]["message"].startswith(f"{named} in epoch 2, update 3, samples {ids}; ")
+    assert event["error"]["type"] == "NonFiniteError"
+    assert (event["epoch"], event["step"]) == (1, 2)
+    last = load_checkpoint(run / LAST)
+    assert last["epoch"] == 1
+    for name, tensor in weights(task).items():  # as the last good epoch left them
+        assert torch.equal(tensor, last["model"][name])
+
+
+def test_a_validation_that_is_not_finite_is_never_the_best(tmp_path: Path) -> None:
+    run, task = tmp_path / "run", ToyTask(mishap={1: "validation"})
+    with pytest.raises(NonFiniteError, match=r"validation val_loss is nan in epoch 2"):
+        run_toy(task, make_config(), run)
+    assert moments(run)[-1] == "on_exception"
+    assert load_checkpoint(run / LAST)["epoch"] == load_checkpoint(run / BEST)["epoch"] == 1
+
+
+def test_any_other_error_is_a_fact_too(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="cable"):
+        run_toy(ToyTask(mishap={(0, 2): "error"}), make_config(), tmp_path / "run")
+    assert moments(tmp_path / "run") == ["on_start", "on_exception"]
+    error = read_events(tmp_path / "run")[-1]["error"]
+    assert "the cable fell out" in error["traceback"]
+
+
+def same_facts(run: Path, other: Path) -> None:
+    """What the epochs of two runs say, but for the time they took."""
+    timed = ("epoch_time_s", "total_time_s", "throughput", "max_memory_mib")
+    named = ("run_id", "run_dir", "timestamp")
+    told = [
+        [{k: v for k, v in e.items() if k not in timed + named} for e in epoch_events(events)]
+        for events in (read_events(run), read_events(other))
+    ]
+    assert told[0] == told[1]
+    metrics = [(folder / "training_metrics.json").read_bytes() for folder in (run, other)]
+    assert metrics[0] == metrics[1]
+
+
+@pytest.mark.parametrize("stopped_at", [(0, 2), (2, 3)])
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        {
+            "_target_": "aam.training.schedules.warmup_cosine",
+            "num_updates": "num_updates",
+            "warmup_updates": 1000,
+            "min_ratio": 0.0,
+        },
+        {
+            "_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau",
+            "per": "validation",
+            "patience": 0,
+            "threshold": 0.5,
+        },
+    ],
+)
+def test_a_stopped_run_goes_on_as_if_never_stopped(
+    tmp_path: Path, stopped_at: tuple[int, int], scheduler: dict[str, Any]
+) -> None:
+    options = {"scheduler": scheduler, "epochs": 5, "accumulate": 2, "patience": 3}
+    config = make_config(**options, optimizer={"momentum": 0.9})
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    expected = ToyTask(dropout=0.5)
+    run_toy(expected, config, whole)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(StopRequestedError, match="SIGTERM"):
+        run_toy(ToyTask(dropout=0.5, mishap={stopped_at: "signal"}), config, run)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert moments(run)[-1] == "on_stop"
+    assert load_checkpoint(run / LAST)["epoch"] == stopped_at[0]
+
+    torch.manual_seed(12345)  # whatever went before in the new process
+    resumed = ToyTask(dropout=0.5)
+    run_toy(resumed, config, run, resume=True)
+    assert resumed.epochs_asked[0] == stopped_at[0]
+    assert moments(run).count("on_resume") == 1
+    assert len({event["run_id"] for event in read_events(run)}) == 1
+    for name, tensor in weights(expected).items():
+        assert torch.equal(weights(resumed)[name], tensor), name
+    same_facts(run, whole)
+
+
+def test_patience_counts_over_a_stop(tmp_path: Path) -> None:
+    """With no learning rate no epoch is better than the first: patience 3 ends after the fourth."""
+    config = make_config(optimizer={"lr": 0.0}, epochs=20, patience=3)
+    with pytest.raises(StopRequestedError):
+        run_toy(ToyTask(mishap={(2, 1): "signal"}), config, tmp_path / "run")
+    run_toy(ToyTask(), config, tmp_path / "run", resume=True)
+    epochs = epoch_events(read_events(tmp_path / "run"))
+    assert [event["epoch"] for event in epochs] == [0, 1, 2, 3]
+    assert all(event["best"]["epoch"] == 0 for event in epochs)
+
+
+def test_time_is_a_limit_too() -> None:
+    task = ToyTask()
+    run_toy(task, make_config(epochs=50, max_minutes=1e-9))
+    assert task.epochs_asked == [0]
+
+
+def test_the_watched_figure_must_be_one_that_there_is() -> None:
+    with pytest.raises(UserError, match=r"best_metric=val_mae is not one of .*did you mean mae"):
+        run_toy(ToyTask(), make_config(best_metric="val_mae"))
+    with pytest.raises(UserError, match=r"best_metric=grad_norm is no figure of .*total_loss, mae"):
+        run_toy(ToyTask(), make_config(best_metric="grad_norm"))
+    assert run_toy(ToyTask(), make_config(best_metric="mae")) > 0

@@ -1,0 +1,108 @@
+"""A small task and a whole run of it, for what the engine does whatever it trains."""
+
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from aam.config import Config, EarlyStoppingConfig, LoggingConfig, LoopConfig, TrainerConfig
+from aam.loops.run import Run
+from aam.loops.session import train
+from aam.training.engine import Evaluation, StepOutput
+
+NUM_SAMPLES = 24
+
+
+class ToyTask:
+    """Linear regression with dropout; mishaps happen at chosen (epoch, step)."""
+
+    def __init__(
+        self, *, batch_size: int = 4, dropout: float = 0.0, mishap: dict[Any, str] | None = None
+    ) -> None:
+        torch.manual_seed(0)
+        generator = torch.Generator().manual_seed(1)
+        self.x = torch.randn(NUM_SAMPLES, 5, generator=generator)
+        self.y = self.x @ torch.tensor([1.0, -2, 3, 0, 0.5]) + 1
+        self.model = nn.Sequential(nn.Linear(5, 4), nn.Dropout(dropout), nn.Linear(4, 1))
+        self.batch_size = batch_size
+        self.mishap = mishap or {}
+        self.epochs_asked: list[int] = []
+
+    def num_steps(self) -> int:
+        return NUM_SAMPLES // self.batch_size
+
+    def training_batches(self, epoch: int) -> Iterator[tuple[int, int, Tensor]]:
+        self.epochs_asked.append(epoch)
+        order = torch.from_numpy(np.random.default_rng(epoch).permutation(NUM_SAMPLES))
+        for step, rows in enumerate(order.split(self.batch_size), start=1):
+            yield epoch, step, rows
+
+    def step(self, batch: tuple[int, int, Tensor]) -> StepOutput:
+        epoch, step, rows = batch
+        error = self.model(self.x[rows]).squeeze(-1) - self.y[rows]
+        loss, part = error.square().mean(), error.detach().abs().mean()
+        match self.mishap.get((epoch, step)):
+            case "signal":
+                os.kill(os.getpid(), signal.SIGTERM)
+            case "loss":
+                loss = loss * float("nan")
+            case "part":
+                part = part / 0
+            case "gradient":  # a finite loss whose gradient is not: sqrt at 0
+                loss = loss + (self.model[0].weight[0, 0] * 0).sqrt()
+            case "error":
+                raise RuntimeError("the cable fell out")
+        return StepOutput(
+            loss=loss, parts={"mae": part}, sample_ids=tuple(f"sample{i}" for i in rows.tolist())
+        )
+
+    def evaluate(self, split: str) -> Evaluation | None:
+        if split == "test":
+            return None
+        error = self.model(self.x).squeeze(-1) - self.y
+        if self.mishap.get(self.epochs_asked[-1]) == "validation":
+            error = error * float("nan")
+        metrics = {"total_loss": float(error.square().mean()), "mae": float(error.abs().mean())}
+        return Evaluation(metrics=metrics, tables={"val_toy": {"error": error.tolist()}})
+
+
+def make_config(
+    *,
+    optimizer: Mapping[str, Any] | None = None,
+    scheduler: Mapping[str, Any] | None = None,
+    patience: int | None = None,
+    best_metric: str = "val_loss",
+    **trainer: Any,
+) -> Config:
+    constant = {"_target_": "aam.training.schedules.constant", "warmup_updates": 0}
+    return Config(
+        loop=LoopConfig(name="toy"),
+        optimizer={"_target_": "torch.optim.SGD", "lr": 0.05, **(optimizer or {})},
+        scheduler=dict(scheduler or constant),
+        early_stopping=EarlyStoppingConfig(patience=patience, best_metric=best_metric),
+        trainer=TrainerConfig(**{"epochs": 3, "device": "cpu", **trainer}),
+        logging=LoggingConfig(make_plots=False, tensorboard=False, console=False),
+    )
+
+
+def run_toy(
+    task: ToyTask, config: Config, run_dir: Path | None = None, *, resume: bool = False
+) -> float:
+    return train(
+        task,
+        config,
+        Run(run_dir=run_dir, resume=resume),
+        device=torch.device("cpu"),
+        metric_names=("total_loss", "mae", "grad_norm"),
+        inputs={},
+        num_samples={"train": NUM_SAMPLES, "val": NUM_SAMPLES, "test": 0},
+    )
+
+
+def weights(task: ToyTask) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
