@@ -13,7 +13,7 @@ demo: .venv/installed
 	$(BIN)/aam-train
 
 test: .venv/installed
-	$(BIN)/pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow"
 
 lint: .venv/installed
 	$(BIN)/ruff check

@@ -188,6 +188,8 @@ class TrainerConfig:
         for key in ("epochs", "accumulate"):
             if getattr(self, key) < 1:
                 raise UserError(f"trainer.{key}={getattr(self, key)} must be at least 1")
+        if self.seed < 0:
+            raise UserError(f"trainer.seed={self.seed} must not be negative")
 
 
 @dataclass(kw_only=True)

@@ -9,6 +9,7 @@ import pytest
 from aam import __version__
 from aam.cli.config_files import config_dir, default_choices, groups
 from aam.cli.keys import known_keys, nearest
+from aam.config import TrainerConfig
 
 HEAVY = {"torch", "hydra", "omegaconf", "numpy", "pandas", "skbio", "matplotlib", "yaml"}
 
@@ -38,7 +39,8 @@ def test_names_every_choice_and_key(aam_train):
             assert re.search(rf"^  {mark} {group}={choice}   *\w", done.out, re.MULTILINE), choice
     for key in known_keys():
         assert f"  {key.name}" in done.out
-    for text in ("trainer.epochs=100  (int)", "data.table=null  (str | None)", "optimizer.lr=1"):
+    epochs = f"trainer.epochs={TrainerConfig().epochs}  (int)"
+    for text in (epochs, "data.table=null  (str | None)", "optimizer.lr=1"):
         assert text in done.out
 
 

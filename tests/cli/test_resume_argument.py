@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from aam.config import EarlyStoppingConfig as Stopping
+from aam.config import TrainerConfig
+
 
 @pytest.fixture
 def run_dir(aam_train, loop) -> Path:
@@ -32,7 +35,7 @@ def test_goes_on_with_its_own_config_and_what_is_changed_now(
     assert last.run_dir.resolve() == run_dir.resolve()
     assert (config.trainer.epochs, config.early_stopping.patience) == (300, None)
     assert not config.logging.make_plots
-    assert (plain.trainer.epochs, plain.early_stopping.patience) == (100, 10)
+    assert (plain.trainer, plain.early_stopping) == (TrainerConfig(max_grad_norm=1), Stopping())
     assert (config.model.name, config.model.dim) == ("small", 64)
     assert (config.data.table, config.data.tree) == (str(tmp_path / "t.biom"), "/n.nwk")
     notes = {path.name: path for path in (run_dir / ".hydra").iterdir()}

@@ -212,3 +212,34 @@ def test_the_watched_figure_must_be_one_that_there_is() -> None:
     with pytest.raises(UserError, match=r"best_metric=grad_norm is no figure of .*total_loss, mae"):
         run_toy(ToyTask(), make_config(best_metric="grad_norm"))
     assert run_toy(ToyTask(), make_config(best_metric="mae")) > 0
+
+
+@pytest.mark.parametrize("name", ["cosine", "onecycle", "warmup_cosine", "constant"])
+def test_a_run_made_longer_follows_the_longer_plan(tmp_path: Path, name: str) -> None:
+    """From where it goes on, its learning rates are those of a run planned so from the start."""
+    optim = "torch.optim.lr_scheduler"
+    scheduler: dict[str, Any] = {
+        "cosine": {"_target_": f"{optim}.CosineAnnealingLR", "T_max": "num_updates"},
+        "onecycle": {
+            "_target_": f"{optim}.OneCycleLR",
+            "max_lr": 0.01,
+            "total_steps": "num_updates",
+        },
+        "warmup_cosine": {
+            "_target_": "aam.training.schedules.warmup_cosine",
+            "num_updates": "num_updates",
+            "warmup_updates": 2,
+            "min_ratio": 0.1,
+        },
+        "constant": {"_target_": "aam.training.schedules.constant", "warmup_updates": 2},
+    }[name]
+    run_toy(ToyTask(), make_config(scheduler=scheduler, epochs=2), tmp_path / "run")
+    longer = make_config(scheduler=scheduler, epochs=5)
+    run_toy(ToyTask(), longer, tmp_path / "run", resume=True)
+    run_toy(ToyTask(), longer, tmp_path / "planned")
+    rates = [
+        [event["lr"] for event in epoch_events(read_events(tmp_path / run))]
+        for run in ("run", "planned")
+    ]
+    assert len(rates[0]) == 5
+    assert rates[0][2:] == pytest.approx(rates[1][2:])

@@ -69,6 +69,7 @@ class Schedule:
         self.scheduler = _make("scheduler", target, optimizer, keywords)
         self.num_updates = num_updates
         self.updates = 0
+        self._first_rates = [group["lr"] for group in optimizer.param_groups]
 
     def after_update(self) -> None:
         """Call after every optimizer step."""
@@ -102,6 +103,11 @@ class Schedule:
         if state["num_updates"] == self.num_updates or self.per == "validation":
             self.scheduler.load_state_dict(state["scheduler"])
             return
+        # torch's schedulers make each rate from the one before it: start from the first again.
+        for group, rate in zip(
+            self.scheduler.optimizer.param_groups, self._first_rates, strict=True
+        ):
+            group["lr"] = rate
         num_steps = num_epochs_done if self.per == "epoch" else self.updates
         with warnings.catch_warnings():
             # The optimizer's steps are in the checkpoint; torch would miss them here.
