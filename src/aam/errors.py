@@ -13,6 +13,14 @@ class UserError(Exception):
     """
 
 
+class NonFiniteError(Exception):
+    """A loss, output or gradient that is NaN or infinite: the update was not made."""
+
+
+class StopRequestedError(Exception):
+    """A signal asked the run to stop; the newest whole epoch is saved."""
+
+
 def shown(names: object, limit: int = 3) -> str:
     """The first few of many names, for an error sentence: ``a, b, c and 7 more``."""
     listed = [str(name) for name in names]  # type: ignore[attr-defined]

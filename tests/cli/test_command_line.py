@@ -8,9 +8,7 @@ from datetime import datetime
 import pytest
 from omegaconf import OmegaConf
 
-from aam.errors import UserError
-from aam.training.engine import NonFiniteError
-from aam.training.signals import StopRequestedError
+from aam.errors import NonFiniteError, StopRequestedError, UserError
 
 
 class FrozenClock(datetime):

@@ -14,7 +14,7 @@ from aam.config import Config, DataConfig, LoggingConfig, LoopConfig, ModelConfi
 from aam.data.batches import BatchMaker
 from aam.data.splits import split_samples
 from aam.data.study import load_study
-from aam.errors import UserError
+from aam.errors import NonFiniteError, UserError
 from aam.facts.reader import epoch_events, read_events
 from aam.facts.schema import validate
 from aam.loops import DISPATCH, find_loop
@@ -25,7 +25,6 @@ from aam.losses.unifrac import unifrac_metrics
 from aam.models.encoder import Encoder
 from aam.models.pretrain import PretrainModel
 from aam.training.checkpoint import BEST, LAST, MODEL, load_checkpoint
-from aam.training.engine import NonFiniteError
 
 SHAPE: dict[str, Any] = {
     "dim": 16,

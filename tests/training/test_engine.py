@@ -7,12 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from aam.errors import UserError
+from aam.errors import NonFiniteError, StopRequestedError, UserError
 from aam.facts.reader import epoch_events, read_events
 from aam.facts.schema import validate
 from aam.training.checkpoint import BEST, LAST, MODEL, load_checkpoint
-from aam.training.engine import NonFiniteError
-from aam.training.signals import StopRequestedError
 
 from .toys import NUM_SAMPLES, ToyTask, make_config, run_toy, weights
 

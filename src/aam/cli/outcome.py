@@ -2,7 +2,6 @@
 
 import logging
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from aam.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_USER_ERROR,
+    NonFiniteError,
+    StopRequestedError,
     UserError,
 )
 
@@ -43,9 +44,9 @@ def _judge(error: BaseException, arguments: Sequence[str], run_dir: Path | None)
         return EXIT_USER_ERROR, str(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return EXIT_USER_ERROR, explain(error, arguments)
-    if isinstance(error, KeyboardInterrupt) or _is_ours(error, "signals", "StopRequestedError"):
+    if isinstance(error, KeyboardInterrupt | StopRequestedError):
         return _interrupted(str(error) or "SIGINT", run_dir)
-    if _is_ours(error, "engine", "NonFiniteError"):
+    if isinstance(error, NonFiniteError):
         return EXIT_FAILED, f"{error}. {_kept(run_dir)}"
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
@@ -74,9 +75,3 @@ def _go_on(run_dir: Path | None) -> str:
 
 def _can_resume(run_dir: Path | None) -> bool:
     return run_dir is not None and (run_dir / "last.pt").exists()
-
-
-def _is_ours(error: BaseException, module: str, name: str) -> bool:
-    """Whether it is that error of ``aam.training``; importing it here would import torch."""
-    loaded = sys.modules.get(f"aam.training.{module}")
-    return loaded is not None and isinstance(error, getattr(loaded, name))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from aam.config import Config, one_of
+from aam.errors import StopRequestedError
 from aam.facts.meta import run_metadata
 from aam.facts.recorder import Recorder
 from aam.loops.run import Run
@@ -20,7 +21,6 @@ from aam.training.early_stopping import EarlyStopping
 from aam.training.engine import Engine, Task
 from aam.training.optim import Schedule, build_optimizer
 from aam.training.run_folder import RunFolder
-from aam.training.signals import StopRequestedError
 
 
 def train(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from aam.config import TrainerConfig
-from aam.errors import UserError
+from aam.errors import NonFiniteError, UserError
 from aam.facts.listener import Progress
 from aam.facts.recorder import Recorder
 from aam.training.devices import peak_memory_mib
@@ -62,10 +62,6 @@ class Task(Protocol):
 
     def evaluate(self, split: str) -> Evaluation | None:
         """Figures of ``val`` or ``test`` in eval mode; None if that split is empty."""
-
-
-class NonFiniteError(Exception):
-    """A loss, output or gradient that is NaN or infinite: the update was not made."""
 
 
 class Keeper(Protocol):

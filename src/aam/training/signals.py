@@ -4,9 +4,7 @@ import signal
 from types import FrameType
 from typing import Any, Self
 
-
-class StopRequestedError(Exception):
-    """A signal asked the run to stop; the newest whole epoch is saved."""
+from aam.errors import StopRequestedError
 
 
 class StopRequest:
