@@ -65,7 +65,7 @@ class RichnessInput(nn.Module):
 
     def __init__(self, head: nn.Module, size: int) -> None:
         super().__init__()
-        self.head, self.log_scale = head, head.log_scale
+        self.head = head
         self.richness = nn.Linear(1, size)
         nn.init.zeros_(self.richness.weight)
         nn.init.zeros_(self.richness.bias)
@@ -77,6 +77,10 @@ class RichnessInput(nn.Module):
 
     def distances(self, z: Tensor, other: Tensor | None = None) -> Tensor:
         return self.head.distances(z, other)
+
+    @property
+    def log_scale(self) -> nn.Parameter:  # read by the Faith's PD head
+        return self.head.log_scale
 
 
 def plain_start(model: PretrainModel) -> None:

@@ -10,7 +10,8 @@ Peak memory is that of one step in a forked child of its own: the child's ru_max
 held after a step on two samples of eight slots, which has paid for libraries that are loaded late.
 A fork starts its ru_maxrss anew, so no side sees another's peak.
 
---levers adds the ways between the two. Each differs from the one above it in what its name says.
+--levers adds the ways between the two. Each differs from the one above it in what its name says
+(but the plain way masks the bases of all slots, and ours those of some ASVs, in a pass of its own).
 """
 
 import argparse
@@ -40,8 +41,20 @@ from aam.training.optim import build_optimizer
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SHAPES = {
-    "base": {"dim": 128, "num_heads": 4, "nucleotide_layers": 4, "sample_layers": 4},
-    "small": {"dim": 64, "num_heads": 4, "nucleotide_layers": 2, "sample_layers": 2},
+    "base": {
+        "dim": 128,
+        "num_heads": 4,
+        "nucleotide_layers": 4,
+        "sample_layers": 4,
+        "num_clades": 256,
+    },
+    "small": {
+        "dim": 64,
+        "num_heads": 4,
+        "nucleotide_layers": 2,
+        "sample_layers": 2,
+        "num_clades": 256,
+    },
 }
 OPTIMIZER = {"_target_": "torch.optim.AdamW", "lr": 1e-4, "weight_decay": 0.01}
 MAX_GRAD_NORM = 1.0
