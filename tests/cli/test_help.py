@@ -30,6 +30,16 @@ def test_stays_light(code):
     assert HEAVY & set(done.stderr.split()) == set()
 
 
+def test_a_reader_that_leaves_is_no_error():
+    code = "import sys; sys.argv = ['aam-train', '--help']; import aam.cli.train as t; t.main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 def test_names_every_choice_and_key(aam_train):
     done = aam_train("model=small", "--help")
     assert (done.code, done.err) == (0, "")
