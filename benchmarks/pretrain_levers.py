@@ -24,6 +24,7 @@ from aam.data.batches import BatchMaker
 from aam.data.splits import split_samples
 from aam.data.study import Study, load_study
 from aam.loops.pretrain import _model
+from aam.loops.pretrain_draws import Draws, TrainingBatch
 from aam.loops.pretrain_task import PretrainTask
 from aam.losses.targets import UnifracTargets
 from aam.losses.unifrac import unifrac_loss
@@ -130,6 +131,7 @@ VARIANTS: dict[str, dict] = {
     "layers_1": {"model": {"nucleotide_layers": 1}},
     "layers_4": {"model": {"nucleotide_layers": 4}},
     "width_128": {"model": {"dim": 128}},
+    "masked_asvs_25": {"loop": {"masked_asvs": 0.25}},
     "rarefied_2000": {"data": {"rarefaction_depth": 2000}},
 }
 
@@ -143,10 +145,10 @@ def richness_surface(study: Study, task: PretrainTask) -> Callable[[np.ndarray],
         high = np.maximum.outer(richness[samples], richness[samples])
         return np.stack([np.ones_like(low), low, high, low * high, low**2, high**2], axis=-1)
 
-    samples = task.split.train[:: max(1, len(task.split.train) // 256)]
+    samples = task.draws.split.train[:: max(1, len(task.draws.split.train) // 256)]
     ids = [study.sample_ids[i] for i in samples]
     pairs = np.triu_indices(len(samples), 1)
-    true = task.targets.distances(study.counts[samples], ids)[pairs]
+    true = task.draws.targets.distances(study.counts[samples], ids)[pairs]
     fit, *_ = np.linalg.lstsq(terms(samples)[pairs], true, rcond=None)
     return lambda rows: terms(rows) @ fit
 
@@ -168,15 +170,15 @@ def run(name: str, options: argparse.Namespace, study: Study, base: Config) -> s
     row_of = {sample: row for row, sample in enumerate(study.sample_ids)}
     started, updates, epoch = time.process_time(), 0, 0
     while (spent := (time.process_time() - started) / options.cpu_seconds) < 1:
-        for drawn in task.training_batches(epoch):
+        for given in task.training_batches(epoch):
             spent = min(1.0, (time.process_time() - started) / options.cpu_seconds)
             factor = min(1.0, (updates + 1) / 50) * 0.5 * (1 + math.cos(math.pi * spent))
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
             if surface is None:
-                loss = task.step(drawn).loss
+                loss = task.step(given).loss
             else:
-                loss = residual_step(task, drawn.batch, surface, row_of)
+                loss = residual_step(task, given, surface, row_of)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(task.model.parameters(), 1.0)
@@ -189,17 +191,18 @@ def run(name: str, options: argparse.Namespace, study: Study, base: Config) -> s
     with torch.no_grad():
         metrics = task.evaluate("test").metrics
     figures = [metrics[f"unifrac_{key}"] for key in ("loss", "r2", "spearman")]
-    return "| {} | {} | {:.5f} | {:.3f} | {:.3f} |".format(name, updates, *figures)
+    figures.append(metrics.get("nuc_accuracy", math.nan))
+    return "| {} | {} | {:.5f} | {:.3f} | {:.3f} | {:.3f} |".format(name, updates, *figures)
 
 
-def residual_step(task: PretrainTask, batch, surface, row_of) -> Tensor:
+def residual_step(task: PretrainTask, given: TrainingBatch, surface, row_of) -> Tensor:
     """The loss with what richness explains taken out: the model learns what is left."""
+    batch = given.drawn.batch
     rows = np.array([row_of[sample] for sample in batch.sample_ids])
-    true = task.targets.distances(batch.rows, batch.sample_ids)
     encoded = task.model.encoder(batch.tokens, batch.asv_index, batch.counts, batch.mask)
     predicted = task.model.encoder.unifrac.distances(encoded.clades_BK)
     explained = surface(rows)
-    residual = torch.from_numpy(true - explained).float()
+    residual = torch.from_numpy(given.true_BB - explained).float()
     offset = torch.from_numpy(explained).float()
     pairs = np.triu_indices(len(rows), 1)
     spread = float(residual[pairs].std())
@@ -212,8 +215,7 @@ def make_task(config: Config, study: Study, seed: int) -> PretrainTask:
     split = split_samples(
         study.sample_ids, val_fraction=0.15, test_fraction=0.15, seed=0, groups=groups
     )
-    return PretrainTask(
-        model=_model(config),
+    draws = Draws(
         maker=BatchMaker(
             study,
             rarefaction_depth=config.data.rarefaction_depth,
@@ -225,8 +227,8 @@ def make_task(config: Config, study: Study, seed: int) -> PretrainTask:
         loop=config.loop,
         batch_size=config.data.batch_size,
         seed=seed,
-        device=torch.device("cpu"),
     )
+    return PretrainTask(_model(config), draws, torch.device("cpu"))
 
 
 def main() -> None:
@@ -248,10 +250,13 @@ def main() -> None:
         group_column=GROUPS.get(options.set),
         batch_size=64,
     )
-    small = ModelConfig(dim=64, nucleotide_layers=2, sample_layers=2, patch_size=5, num_clades=256)
+    small = ModelConfig(
+        dim=64, num_heads=4, nucleotide_layers=2, sample_layers=2, patch_size=5, num_clades=256
+    )
     base = Config(data=data, model=small, loop=LoopConfig())
     study = load_study(data)
-    print("| variant | updates | test MSE | test R² | Spearman |\n|---|---|---|---|---|")
+    print("| variant | updates | test MSE | test R² | Spearman | bases right |")
+    print("|---|---|---|---|---|---|")
     for name in options.only:
         print(run(name, options, study, base), flush=True)
 

@@ -33,6 +33,7 @@ from aam.config import DataConfig, LoopConfig, ModelConfig
 from aam.data.batches import Batch, BatchMaker
 from aam.data.splits import Split
 from aam.data.study import Study, load_study
+from aam.loops.pretrain_draws import Draws
 from aam.loops.pretrain_task import PretrainTask
 from aam.losses.targets import UnifracTargets
 from aam.models.encoder import Encoder
@@ -59,7 +60,8 @@ SHAPES = {
 OPTIMIZER = {"_target_": "torch.optim.AdamW", "lr": 1e-4, "weight_decay": 0.01}
 MAX_GRAD_NORM = 1.0
 MIB = 2**20
-PLAIN, OURS, FAST = "plain", "ours", "ours, activations kept"
+PLAIN, OURS = "plain", "ours"
+LEAN, FAST = "ours, whole layers recomputed", "ours, nothing recomputed"
 Step = Callable[[], None]
 
 
@@ -100,30 +102,29 @@ def plain_step(setting: Setting, dropout: float = 0.1) -> Step:
 
 
 def our_step(
-    setting: Setting, checkpointing: bool, spread: Callable[[Batch, int], Batch] | None = None
+    setting: Setting, checkpointing: str, spread: Callable[[Batch, int], Batch] | None = None
 ) -> Step:
     shape = asdict(replace(setting.shape, activation_checkpointing=checkpointing))
-    del shape["name"]
     data = setting.data
     encoder = Encoder(**shape, unifrac=data.unifrac, unifrac_alpha=data.unifrac_alpha)
     model = PretrainModel(encoder, dim=setting.shape.dim).train()
     none = np.empty(0, np.int64)
-    task = PretrainTask(
-        model=model,
+    draws = Draws(
         maker=setting.maker(),
         targets=UnifracTargets(setting.study, data),
         split=Split(train=setting.samples, val=none, test=none),
         loop=LoopConfig(),
         batch_size=len(setting.samples),
         seed=0,
-        device=torch.device("cpu"),
     )
+    task = PretrainTask(model, draws, torch.device("cpu"))
 
     def loss() -> torch.Tensor:
-        drawn = next(iter(task.training_batches(0)))
+        given = next(iter(task.training_batches(0)))
         if spread is not None:
-            drawn = replace(drawn, batch=spread(drawn.batch, setting.num_slots))
-        return task.step(drawn).loss
+            batch = spread(given.drawn.batch, setting.num_slots)
+            given = replace(given, drawn=replace(given.drawn, batch=batch))
+        return task.step(given).loss
 
     return updating(model, loss)
 
@@ -163,11 +164,12 @@ WAYS: dict[str, Callable[[Setting], Step]] = {
     PLAIN: plain_step,
     "no dropout": lambda setting: plain_step(setting, dropout=0.0),
     "own layers, head at masked bases, packed samples": lambda setting: our_step(
-        setting, True, every_slot
+        setting, "layer", every_slot
     ),
-    "no empty slots": lambda setting: our_step(setting, True, every_filled_slot),
-    OURS: lambda setting: our_step(setting, True),
-    FAST: lambda setting: our_step(setting, False),
+    "no empty slots": lambda setting: our_step(setting, "layer", every_filled_slot),
+    LEAN: lambda setting: our_step(setting, "layer"),
+    OURS: lambda setting: our_step(setting, "feedforward"),
+    FAST: lambda setting: our_step(setting, "none"),
 }
 
 
@@ -235,9 +237,7 @@ def settings(options: argparse.Namespace) -> list[Setting]:
     study, data, name = load(options.set)
     samples = np.random.default_rng(0).permutation(len(study.sample_ids))[: options.batch]
     length = study.tokens.shape[1] - 1
-    shape = ModelConfig(
-        name=options.model, **SHAPES[options.model], patch_size=1, max_length=length
-    )
+    shape = ModelConfig(**SHAPES[options.model], patch_size=1, max_length=length)
     common = Setting(study=study, data=data, samples=samples, num_slots=0, shape=shape)
     found = [replace(common, num_slots=slots) for slots in options.slots]
     print(
@@ -266,7 +266,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    names = list(WAYS) if options.levers else [PLAIN, OURS, FAST]
+    names = list(WAYS) if options.levers else [PLAIN, LEAN, OURS, FAST]
     prepared = settings(options)
     # Memory first: a child must be forked before this process has run a step.
     peaks = [{name: peak_mib(WAYS[name], setting) for name in names} for setting in prepared]

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf.errors import OmegaConfBaseException
 
 from aam.cli.composing import VERSION_BASE, as_config, register
 from aam.cli.config_files import config_dir, groups
 from aam.config import Config, FamilyConfig
+from aam.errors import UserError
 from aam.monitoring.plan import FAMILY_NAMES
 from aam.training.optim import Schedule, build_optimizer
 
@@ -45,6 +47,36 @@ def flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield prefix + key, value
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("data.batch_size=1", "must be at least 2"),
+        ("data.token_limit=0", "must be at least 1"),
+        ("data.rarefaction_depth=-5", "must be at least 1"),
+        ("data.unifrac_alpha=7.0", r"must lie in \[0, 1\]"),
+        ("data.min_prevalence=-1", "must be at least 0"),
+        ("model.patch_size=0", "must be at least 1"),
+        ("model.num_heads=0", "must be at least 1"),
+        ("model.asv_chunk_size=0", "must be at least 1"),
+        ("model.sample_dropout=2.0", r"must lie in \[0, 1\)"),
+        ("model.activation_checkpointing=layers", "did you mean layer?"),
+        ("loop.nuc_weight=nan", "must be at least 0"),
+        ("loop.unifrac_weight=0.0", "must be above 0"),
+        ("loop.mask_fraction=0.0", r"must lie in \(0, 1\]"),
+        ("trainer.max_grad_norm=-1.0", "must be above 0"),
+        ("trainer.max_minutes=-1.0", "must be above 0"),
+        ("trainer.num_threads=0", "must be at least 1"),
+        ("trainer.seed=99999999999999999999", "must be below 2\\^63"),
+        ("early_stopping.patience=-3", "must be at least 1"),
+        ("logging.every_epochs=0", "must be at least 1"),
+    ],
+)
+def test_a_setting_out_of_range_is_named(setting, said):
+    key = setting.partition("=")[0].replace(".", r"\.")
+    with pytest.raises((UserError, OmegaConfBaseException), match=f"{key}=.*{said}"):
+        composed(setting)
+
+
 def test_where_the_default_choices_differ_from_the_dataclasses():
     plain = dict(flat(asdict(Config())))
     config = dict(flat(asdict(composed())))
@@ -70,7 +102,7 @@ def test_every_file_starts_with_a_command_that_works(path):
     group, choice = path.parent.name, path.stem
     assert f"{group}={choice}" in arguments
     section = getattr(composed(*arguments), group, None)
-    assert getattr(section, "name", choice) == choice
+    assert getattr(section, "name", choice) == choice  # data and loop have names
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ CURRENT = [page for page in PAGES if page.name != "log.md"]
 FLOORS = {
     "errors": 0,
     "config": 1,
+    "inputs": 1,
     "qza": 1,
     "facts": 2,
     "phylogeny": 2,

@@ -66,6 +66,11 @@ def test_damaged(tmp_path: Path) -> None:
     path.write_bytes(whole[:-30])
     with pytest.raises(UserError, match="is damaged or unreadable"):
         read(path)
+    path.write_bytes(
+        write(tmp_path, METADATA, TREE, ("u/é", "")).read_bytes().replace(b"u/\xc3", b"u/\xff")
+    )
+    with pytest.raises(UserError, match=r"is damaged or unreadable \('utf-8' codec"):
+        read(path)
     start = whole.index(b"tree.nwk") + len(b"tree.nwk")
     path.write_bytes(whole[:start] + b"\xff\xff\xff" + whole[start + 3 :])
     with pytest.raises(UserError, match="is damaged or unreadable"):

@@ -6,6 +6,7 @@ dataclasses once, at the entry, and plain dataclasses are passed on from there. 
 file alone; their keys are checked against the signature of the target.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -21,6 +22,22 @@ def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
     near = get_close_matches(value, choices, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise UserError(f"{key}={value} is not one of {', '.join(choices)}{hint}")
+
+
+def at_least(group: str, config: object, **least: float) -> None:
+    """Refuse settings below their least value, and those that are no finite number."""
+    for key, smallest in least.items():
+        value = getattr(config, key)
+        if value is not None and not smallest <= value < math.inf:
+            raise UserError(f"{group}.{key}={value} must be at least {smallest:g}")
+
+
+def above_zero(group: str, config: object, *keys: str) -> None:
+    """Refuse settings that are not finite numbers above 0."""
+    for key in keys:
+        value = getattr(config, key)
+        if value is not None and not 0 < value < math.inf:
+            raise UserError(f"{group}.{key}={value} must be above 0")
 
 
 @dataclass(kw_only=True)
@@ -49,6 +66,11 @@ class DataConfig:
         one_of("data.name", self.name, ("demo", "biom"))
         one_of("data.token_selection", self.token_selection, ("abundance", "random"))
         one_of("data.unifrac", self.unifrac, ("unweighted", "weighted", "generalized"))
+        at_least("data", self, min_sample_depth=0, min_prevalence=0, demo_seed=0)
+        # A batch of one sample has no pair, and so no distance to learn from.
+        at_least("data", self, batch_size=2, token_limit=1, rarefaction_depth=1)
+        if not 0 <= self.unifrac_alpha <= 1:
+            raise UserError(f"data.unifrac_alpha={self.unifrac_alpha} must lie in [0, 1]")
 
 
 @dataclass(kw_only=True)
@@ -61,6 +83,7 @@ class FamilyConfig:
 
     def __post_init__(self) -> None:
         one_of("logging.families.*.format", self.format, ("png", "pdf", "svg"))
+        at_least("logging.families.*", self, dpi=10)
 
 
 @dataclass(kw_only=True)
@@ -81,9 +104,9 @@ class DiagnosticsConfig:
     rise_epochs: int = 5
 
     def __post_init__(self) -> None:
-        for key, least in (("plateau_epochs", 1), ("std_epochs", 2), ("rise_epochs", 1)):
-            if getattr(self, key) < least:
-                raise UserError(f"logging.diagnostics.{key} must be at least {least}")
+        group = "logging.diagnostics"
+        at_least(group, self, plateau_epochs=1, std_epochs=2, rise_epochs=1)
+        at_least(group, self, gap=0, plateau_change=0, std=0, rise=0)
 
 
 @dataclass(kw_only=True)
@@ -94,7 +117,6 @@ class LoggingConfig:
     epoch are drawn every ``every_epochs`` epochs and at the end of the run.
     """
 
-    name: str = "plots_standard"
     make_plots: bool = True
     save_artifacts: bool = True
     plots: str = "standard"
@@ -106,15 +128,13 @@ class LoggingConfig:
 
     def __post_init__(self) -> None:
         one_of("logging.plots", self.plots, ("minimal", "standard", "full"))
-        if self.every_epochs < 1:
-            raise UserError("logging.every_epochs must be at least 1")
+        at_least("logging", self, every_epochs=1)
 
 
 @dataclass(kw_only=True)
 class SplitConfig:
     """Which samples train, validate and test."""
 
-    name: str = "random"
     val_fraction: float = 0.15
     test_fraction: float = 0.15
     seed: int = 0
@@ -135,13 +155,14 @@ class LoopConfig:
     count_weight: float = 0.0
     mask_fraction: float = 0.15
     mask_spans: bool = False
-    masked_asvs: float = 0.25
+    masked_asvs: float = 0.1
     max_eval_samples: int = 512
     min_updates: int = 50
 
     def __post_init__(self) -> None:
-        if self.min_updates < 1 or self.max_eval_samples < 2:
-            raise UserError("loop.min_updates must be at least 1 and loop.max_eval_samples 2")
+        at_least("loop", self, min_updates=1, max_eval_samples=2)
+        at_least("loop", self, nuc_weight=0, faith_pd_weight=0, count_weight=0)
+        above_zero("loop", self, "unifrac_weight")
         for key in ("mask_fraction", "masked_asvs"):
             if not 0 < getattr(self, key) <= 1:
                 raise UserError(f"loop.{key}={getattr(self, key)} must lie in (0, 1]")
@@ -151,7 +172,6 @@ class LoopConfig:
 class ModelConfig:
     """The shape of the encoder."""
 
-    name: str = "tiny"
     dim: int = 32
     num_heads: int = 2
     nucleotide_layers: int = 1
@@ -161,9 +181,15 @@ class ModelConfig:
     num_clades: int = 128
     sample_dropout: float = 0.0
     asv_chunk_size: int = 128
-    activation_checkpointing: bool = False
+    activation_checkpointing: str = "none"
 
     def __post_init__(self) -> None:
+        checkpointing = self.activation_checkpointing
+        one_of("model.activation_checkpointing", checkpointing, ("none", "feedforward", "layer"))
+        at_least("model", self, dim=1, num_heads=1, nucleotide_layers=1, sample_layers=0)
+        at_least("model", self, patch_size=1, max_length=1, num_clades=1, asv_chunk_size=1)
+        if not 0 <= self.sample_dropout < 1:
+            raise UserError(f"model.sample_dropout={self.sample_dropout} must lie in [0, 1)")
         if self.dim % self.num_heads:
             raise UserError(
                 f"model.dim={self.dim} is no multiple of model.num_heads={self.num_heads}"
@@ -185,11 +211,10 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         one_of("trainer.precision", self.precision, ("fp32", "bf16"))
-        for key in ("epochs", "accumulate"):
-            if getattr(self, key) < 1:
-                raise UserError(f"trainer.{key}={getattr(self, key)} must be at least 1")
-        if self.seed < 0:
-            raise UserError(f"trainer.seed={self.seed} must not be negative")
+        at_least("trainer", self, epochs=1, accumulate=1, num_threads=1, seed=0)
+        above_zero("trainer", self, "max_minutes", "max_grad_norm")
+        if self.seed >= 2**63:  # the most that torch takes
+            raise UserError(f"trainer.seed={self.seed} must be below 2^63")
 
 
 @dataclass(kw_only=True)
@@ -199,12 +224,8 @@ class EarlyStoppingConfig:
     patience: int | None = 10
     best_metric: str = "val_loss"
 
-
-@dataclass(kw_only=True)
-class EnvConfig:
-    """The machine that a run is on."""
-
-    name: str = "local"
+    def __post_init__(self) -> None:
+        at_least("early_stopping", self, patience=1)
 
 
 @dataclass(kw_only=True)
@@ -220,7 +241,6 @@ class Config:
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
-    env: EnvConfig = field(default_factory=EnvConfig)
     run_name: str | None = None
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ They are zip files that hold ``<uuid>/metadata.yaml`` and ``<uuid>/data/``; noth
 to disk.
 """
 
+import lzma
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,8 @@ MAX_MEMBER_BYTES = 4 * 2**30
 # Deflate can reach 1000:1; what is both this large and this dense is a bomb, not a table or a tree.
 SUSPECT_BYTES = 64 * 2**20
 SUSPECT_RATIO = 200
+# UnicodeDecodeError, of a member's name, is a ValueError.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
 
 def read_member(path: Path, semantic_type: str, name: str) -> bytes:
@@ -40,7 +43,7 @@ def read_member(path: Path, semantic_type: str, name: str) -> bytes:
                     f"the QIIME 2 artifact {path} holds no data/{name}; export it again"
                 )
             return archive.read(member)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise UserError(
             f"the QIIME 2 artifact {path} is damaged or unreadable ({error}); export it again"
         ) from None

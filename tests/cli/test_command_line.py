@@ -3,6 +3,8 @@
 import errno
 import logging
 import os
+import signal
+import time
 from datetime import datetime
 
 import pytest
@@ -241,14 +243,22 @@ def test_sweeps_of_the_same_second_share_no_folder(aam_train, loop, monkeypatch,
     assert sorted(path.name for path in (outputs / "multiruns").iterdir()) == sweeps[::2]
 
 
-def test_a_stop_request_ends_a_sweep(aam_train, loop):
+@pytest.mark.parametrize(("saved", "code"), [(True, 85), (False, 130)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_sweep_wherever_the_job_stands(aam_train, loop, saved, code, number):
     def then(config, run):
-        (run.run_dir / "last.pt").touch()
-        raise StopRequestedError("SIGTERM")
+        if saved:
+            (run.run_dir / "last.pt").touch()
+        os.kill(os.getpid(), number)
+        time.sleep(5)
 
     loop.then = then
-    assert aam_train("--multirun", "trainer.seed=0,1").code == 85
+    before = signal.getsignal(number)
+    done = aam_train("--multirun", "trainer.seed=0,1")
+    assert done.code == code
+    assert done.err.startswith(f"stopped by {number.name}")
     assert len(loop.calls) == 1
+    assert signal.getsignal(number) == before
 
 
 def test_a_sweep_that_would_leave_nothing_is_refused(aam_train, loop, outputs):

@@ -36,7 +36,7 @@ def test_goes_on_with_its_own_config_and_what_is_changed_now(
     assert (config.trainer.epochs, config.early_stopping.patience) == (300, None)
     assert not config.logging.make_plots
     assert (plain.trainer, plain.early_stopping) == (TrainerConfig(max_grad_norm=1), Stopping())
-    assert (config.model.name, config.model.dim) == ("small", 64)
+    assert config.model.dim == 64
     assert (config.data.table, config.data.tree) == (str(tmp_path / "t.biom"), "/n.nwk")
     notes = {path.name: path for path in (run_dir / ".hydra").iterdir()}
     assert {name: notes[name].read_bytes() for name in before} == before
@@ -57,6 +57,10 @@ def test_goes_on_with_its_own_config_and_what_is_changed_now(
         (
             ["trainer.epochs=1,2"],
             "trainer.epochs=1,2 gives several values; a run goes on with one",
+        ),
+        (
+            ["logging.save_artifacts=false"],
+            "a run that goes on writes to its folder: leave logging.save_artifacts out",
         ),
         (["--multirun"], "resume= goes on with one run and takes no --multirun: leave it out"),
     ],

@@ -30,7 +30,6 @@ def make_study(counts: np.ndarray) -> Study:
         tokens=tokenize(sequences),
         tree=None,
         metadata=None,
-        notices=(),
         files={},
     )
 

@@ -42,9 +42,10 @@ def test_what_is_not_dna(wrong: str) -> None:
         tokenize(["ACGT", wrong, "GGG"])
 
 
-def test_fasta_over_several_lines(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_fasta_over_several_lines(line_end: bytes, tmp_path: Path) -> None:
     path = tmp_path / "rep.fasta"
-    path.write_bytes(b">a some words\r\nACG\r\nTT\r\n\r\n>b\r\nggg\r\n")
+    path.write_bytes(b">a some words\nACG\nTT\n\n>b\nggg\n".replace(b"\n", line_end))
     assert read_rep_seqs(path) == {"a": "ACGTT", "b": "ggg"}
 
 
@@ -54,6 +55,7 @@ def test_fasta_over_several_lines(tmp_path: Path) -> None:
         ("ACGT\n", "is not FASTA"),
         ("a\tACGT\n>x\nA\n", "is not FASTA"),
         (">a\nAC\n>b\nA\n>a\nGT\n", "has 1 ids more than once: a"),
+        (">a x\n>b\nA\n>c\n\n", "has 2 ids without a sequence: a, c; give each its sequence"),
         ("", "is empty"),
     ],
 )

@@ -51,6 +51,13 @@ def md5_study(folder: Path, tips: list[str] | None = None) -> DataConfig:
     return replace(data, rep_seqs=str(folder / "rep.fasta"))
 
 
+UNUSED = "1 of {} samples of the metadata {} are absent from the table and were dropped: unused"
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+
+
 def as_dict(study: Study) -> dict[tuple[str, str], int]:
     entries = study.counts.tocoo()
     return {
@@ -59,8 +66,10 @@ def as_dict(study: Study) -> dict[tuple[str, str], int]:
     }
 
 
-def test_everything_is_matched_and_sorted(tmp_path: Path) -> None:
-    study = load_study(write_study(tmp_path))
+def test_everything_is_matched_and_sorted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = write_study(tmp_path)
+    study = load_study(data)
+    assert warnings_in(caplog) == [UNUSED.format(5, data.metadata)]
     assert study.sample_ids == ("10", "9", "s1", "s2")
     assert study.sequences == tuple(sorted(SEQUENCES))
     assert as_dict(study) == {
@@ -77,7 +86,6 @@ def test_everything_is_matched_and_sorted(tmp_path: Path) -> None:
     assert study.tree is not None
     assert sorted(study.tree.tip_order) == [0, 1, 2, 3]
     assert study.tree.tip_order[study.sequences.index(SEQUENCES[0])] == 0
-    assert study.notices == ()
 
 
 @given(st.permutations(range(4)), st.permutations(range(4)))
@@ -102,7 +110,7 @@ def test_the_order_of_the_file_never_matters(
 
 
 @pytest.mark.parametrize("name", ["cfs", "moving-pictures", "cheese-ph"])
-def test_real_sets_load_whole(name: str, real_data: Path) -> None:
+def test_real_sets_load_whole(name: str, real_data: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = real_data / name
     data = DataConfig(
         name="biom",
@@ -111,7 +119,7 @@ def test_real_sets_load_whole(name: str, real_data: Path) -> None:
         metadata=str(folder / "metadata.tsv"),
     )
     study, table = load_study(data), read_table(folder / "table.biom")
-    assert study.notices == ()
+    assert warnings_in(caplog) == []
     assert study.sample_ids == tuple(sorted(table.sample_ids))
     assert study.sequences == tuple(sorted(table.asv_ids))
     assert study.counts.sum() == table.counts.sum()
@@ -158,27 +166,27 @@ def test_what_is_dropped_is_counted_named_and_logged(
     data = write_study(tmp_path, counts, [*SAMPLES, "empty", "shallow", "stranger"])
     with Path(data.metadata or "").open("a") as file:
         file.write("empty\t1\nshallow\t1\n")
-    with caplog.at_level(logging.WARNING):
-        study = load_study(replace(data, min_sample_depth=2, min_prevalence=2, rarefaction_depth=5))
-    assert study.notices == (
+    study = load_study(replace(data, min_sample_depth=2, min_prevalence=2, rarefaction_depth=5))
+    assert warnings_in(caplog) == [
         f"1 of 7 samples are absent from the metadata {data.metadata} and were dropped: stranger",
+        UNUSED.format(7, data.metadata),
         "1 of 6 samples are empty (0 reads) and were dropped: empty",
         "1 of 5 samples have fewer reads than data.min_sample_depth=2 and were dropped: shallow",
         "1 of 4 ASVs are in fewer samples than data.min_prevalence=2 and were dropped: CCCCACGTACG",
         "1 of 4 samples have fewer reads than data.rarefaction_depth=5 and were dropped: 9",
-    )
-    assert [record.getMessage() for record in caplog.records] == list(study.notices)
+    ]
     assert study.sample_ids == ("10", "s1", "s2")
     assert study.counts.toarray().tolist() == [[2, 7, 0], [3, 0, 2], [0, 1, 5]]
 
 
-def test_asvs_of_no_sample_need_no_tip(tmp_path: Path) -> None:
+def test_asvs_of_no_sample_need_no_tip(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     counts = np.hstack([COUNTS, np.zeros((4, 1))])
-    study = load_study(write_study(tmp_path, counts, asvs=[*SEQUENCES, "AAAAAAAAAAAA"]))
+    data = write_study(tmp_path, counts, asvs=[*SEQUENCES, "AAAAAAAAAAAA"])
+    study = load_study(replace(data, metadata=None))
     assert study.sequences == tuple(sorted(SEQUENCES))
-    assert study.notices == (
-        "1 of 5 ASVs are in none of the samples used and were dropped: AAAAAAAAAAAA",
-    )
+    assert warnings_in(caplog) == [
+        "1 of 5 ASVs are in none of the samples used and were dropped: AAAAAAAAAAAA"
+    ]
 
 
 def refused(data: DataConfig) -> str:
@@ -229,7 +237,10 @@ def test_filters_that_leave_nothing(tmp_path: Path) -> None:
         said = refused(replace(data, **{key: value}))
         assert f"data.{key}={value}" in said
         assert said.endswith(f"set it to at most {most}")
-    assert "all 4 samples of the table are empty" in refused(write_study(tmp_path, COUNTS * 0))
+    rows = np.vstack([COUNTS * 0, [1, 1, 1, 1]])
+    data = write_study(tmp_path, rows, [*SAMPLES, "stranger"])
+    assert "all 4 samples of the table are empty" in refused(data)
+    assert "but no reads: it is empty" in refused(write_study(tmp_path, COUNTS * 0))
 
 
 def test_identical_sequences(tmp_path: Path) -> None:
@@ -246,6 +257,14 @@ def test_tips_missing_from_the_tree(tmp_path: Path) -> None:
     assert said.startswith("2 of 4 ASVs")
     assert SEQUENCES[2] in said
     assert "tree.nwk" in said
+
+
+@pytest.mark.parametrize("named_by_sequence", [False, True])
+def test_a_tree_without_lengths(tmp_path: Path, named_by_sequence: bool) -> None:
+    data = md5_study(tmp_path, tips=SEQUENCES if named_by_sequence else None)
+    tree = tmp_path / "tree.nwk"
+    tree.write_text(tree.read_text().replace(":1", ""))
+    assert "no branch length above 0" in refused(data)
 
 
 def test_ids_that_are_no_sequences(tmp_path: Path) -> None:

@@ -183,12 +183,43 @@ def test_files_that_are_no_table(tmp_path: Path) -> None:
             "'Control' where a count should stand (line 2, column group)",
         ),
         (b"#OTU ID\tS1\tS2\nACGT\t1\t\n", "'' where a count should stand (line 2, column S2)"),
+        (b"#OTU ID\tS1\nACGT\t1_000\n", "'1_000' where a count should stand (line 2, column S1)"),
         (b'{"rows": [', "is not whole JSON"),
+        (b'{"rows":' + b"[" * 100_000, "is JSON nested too deeply"),
         (b'{"a": 1}', "is JSON but not BIOM 1.0"),
         (b'{"rows": [{}], "columns": [], "data": []}', "cannot be read as BIOM 1.0"),
     ]:
         path.write_bytes(content)
         assert said in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"shape": [4, 2]}, "its shape is [4, 2], but it has 4 rows and 3 columns"),
+        ({"data": [[0, 1, 2], [3, 1, 5], [0, 1, 2]]}, "1 cells more than once (sample and ASV: S2"),
+        ({"data": []}, "has 3 samples and 4 ASVs but no reads: it is empty"),
+        ({"data": [[0, 1, 0]]}, "has 3 samples and 4 ASVs but no reads: it is empty"),
+        ({"data": [[0, 1, "1_0"]]}, "its data are not all numbers"),
+        ({"data": [[0, 1, 2], [0, 1]]}, "the lines of its data differ in length"),
+        ({"data": [[0, 1]]}, "its data are not lines of row, column and value"),
+        ({"data": [[0, -1, 2]]}, "cells outside of its 4 rows and 3 columns"),
+        ({"data": [[4, 1, 2]]}, "cells outside of its 4 rows and 3 columns"),
+        ({"data": [[0.5, 1, 2]]}, "cells outside of its 4 rows and 3 columns"),
+        ({"data": [[1, 2]], "matrix_type": "dense"}, "its data are of shape [1, 2], not [4, 3]"),
+    ],
+)
+def test_json_that_contradicts_itself(change: dict[str, object], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_text(json.dumps(json.loads(table().to_json("test")) | change))
+    assert said in refused(path)
+
+
+def test_repeated_cells_of_hdf5(tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "t", table())
+    with h5py.File(path, "r+") as file:
+        file["sample/matrix/indices"][1] = 0
+    assert "1 cells more than once (sample and ASV: 10 ACGT)" in refused(path)
 
 
 def test_damaged_hdf5(tmp_path: Path) -> None:

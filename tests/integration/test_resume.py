@@ -31,10 +31,10 @@ run_dir, resume, where, epoch = Path(sys.argv[1]), sys.argv[2] == "resume", sys.
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
-def kill_at_step(self, drawn, step=PretrainTask.step):
-    at = drawn.batch.sample_ids
-    wanted = list(batches(self, int(epoch)))[2].batch.sample_ids
-    return kill() if at == wanted else step(self, drawn)
+def kill_at_step(self, given, step=PretrainTask.step):
+    at = given.drawn.batch.sample_ids
+    wanted = list(batches(self, int(epoch)))[2].drawn.batch.sample_ids
+    return kill() if at == wanted else step(self, given)
 
 def kill_at_save(self, state, save=RunFolder.save_last):
     return kill() if state["epoch"] == int(epoch) else save(self, state)
@@ -56,7 +56,7 @@ config = Config(
     optimizer={"_target_": "torch.optim.AdamW", "lr": 3e-3, "weight_decay": 0.01},
     scheduler={
         "_target_": "aam.training.schedules.warmup_cosine",
-        "num_updates": "num_updates", "warmup_updates": 1000, "min_ratio": 0.0,
+        "num_steps": "num_steps", "warmup_steps": 1000, "min_ratio": 0.0,
     },
     trainer=TrainerConfig(
         epochs=5, accumulate=2, max_grad_norm=1.0, device="cpu", num_threads=1, seed=7

@@ -10,14 +10,23 @@ import numpy as np
 import pytest
 import torch
 
-from aam.config import Config, DataConfig, LoggingConfig, LoopConfig, ModelConfig, TrainerConfig
+from aam.config import (
+    Config,
+    DataConfig,
+    LoggingConfig,
+    LoopConfig,
+    ModelConfig,
+    SplitConfig,
+    TrainerConfig,
+)
 from aam.data.batches import BatchMaker
 from aam.data.splits import split_samples
 from aam.data.study import load_study
 from aam.errors import NonFiniteError, UserError
 from aam.facts.reader import epoch_events, read_events
 from aam.facts.schema import validate
-from aam.loops import DISPATCH, find_loop
+from aam.loops import DISPATCH, find_loop, pretrain_draws
+from aam.loops.pretrain_draws import Draws
 from aam.loops.pretrain_task import METRIC_NAMES, PretrainTask
 from aam.loops.run import Run
 from aam.losses.targets import UnifracTargets
@@ -36,7 +45,7 @@ SHAPE: dict[str, Any] = {
     "num_clades": 64,
     "sample_dropout": 0.0,
     "asv_chunk_size": 128,
-    "activation_checkpointing": False,
+    "activation_checkpointing": "none",
 }
 
 
@@ -53,7 +62,7 @@ def make_config(*, epochs: int = 2, lr: float = 3e-3, **changes: Any) -> Config:
         data=DataConfig(batch_size=28),
         model=ModelConfig(**SHAPE),
         optimizer={"_target_": "torch.optim.AdamW", "lr": lr, "weight_decay": 0.01},
-        scheduler={"_target_": "aam.training.schedules.constant", "warmup_updates": 0},
+        scheduler={"_target_": "aam.training.schedules.constant", "warmup_steps": 0},
         trainer=TrainerConfig(epochs=epochs, device="cpu", num_threads=1),
         logging=LoggingConfig(make_plots=False, tensorboard=False, console=False),
     )
@@ -91,6 +100,10 @@ def test_a_run_s_facts(whole_run: tuple[Path, float]) -> None:
     epochs = epoch_events(events)
     parts = {"unifrac_loss", "nuc_loss", "faith_pd_loss", "count_loss", "grad_norm"}
     assert parts <= set(epochs[0]["metrics"]["train"])
+    for split in ("train", "val"):  # the same losses make up the total of both
+        found = epochs[-1]["metrics"][split]
+        auxiliary = 0.01 * (found["nuc_loss"] + found["faith_pd_loss"] + found["count_loss"])
+        assert found["total_loss"] == pytest.approx(found["unifrac_loss"] + auxiliary)
     assert best == min(event["val_loss"] for event in epochs)
     first, last = (event["metrics"]["train"] for event in (epochs[0], epochs[-1]))
     for name in ("unifrac_loss", "nuc_loss", "faith_pd_loss"):
@@ -137,7 +150,6 @@ def make_task(**changes: Any) -> PretrainTask:
     torch.manual_seed(0)
     encoder = Encoder(**SHAPE, unifrac="unweighted", unifrac_alpha=1.0)
     parts: dict[str, Any] = {
-        "model": PretrainModel(encoder, dim=SHAPE["dim"]),
         "maker": BatchMaker(study, rarefaction_depth=500, token_limit=None, random_tokens=False),
         "targets": UnifracTargets(study, data),
         "split": split_samples(
@@ -146,19 +158,19 @@ def make_task(**changes: Any) -> PretrainTask:
         "loop": LoopConfig(min_updates=1),
         "batch_size": 12,
         "seed": 3,
-        "device": torch.device("cpu"),
     }
-    return PretrainTask(**parts | changes)
+    model = PretrainModel(encoder, dim=SHAPE["dim"])
+    return PretrainTask(model, Draws(**parts | changes), torch.device("cpu"))
 
 
 def batch_keys(task: PretrainTask, epoch: int) -> list[tuple[Any, ...]]:
     return [
         (
-            drawn.batch.sample_ids,
-            drawn.batch.rows.toarray().tobytes(),
-            drawn.view.tokens.numpy().tobytes(),
+            given.drawn.batch.sample_ids,
+            given.drawn.batch.rows.toarray().tobytes(),
+            given.view.tokens.numpy().tobytes(),
         )
-        for drawn in task.training_batches(epoch)
+        for given in task.training_batches(epoch)
     ]
 
 
@@ -169,10 +181,9 @@ def test_batches_depend_on_seed_and_epoch_alone() -> None:
     assert third == batch_keys(make_task(), 3)
     assert third != batch_keys(task, 2)
     assert third != batch_keys(make_task(seed=4), 3)
-    streams = [
-        d.rng.bit_generator.seed_seq.entropy for e in (0, 1) for d in task.training_batches(e)
-    ]
-    assert len({tuple(stream) for stream in streams}) == 2 * task.num_steps()
+    # A batch draws its masks anew, though it be of the same samples.
+    views = {key[2] for epoch in (0, 1) for key in batch_keys(task, epoch)}
+    assert len(views) == 2 * task.num_steps()
     # A small study's epoch is several whole passes, each in an order of its own.
     long = make_task(loop=LoopConfig(min_updates=9))
     assert long.num_steps() == len(list(long.training_batches(0))) == 12
@@ -188,7 +199,7 @@ def test_an_evaluation_draws_nothing_and_is_free_of_noise() -> None:
         list(task.training_batches(0))
         again = task.evaluate("val")
         other = task.evaluate("test")
-        predicted = task._predict(task._held["test"])
+        predicted, _ = task._predict(task._held["test"])
     assert first.metrics == again.metrics
     assert first.tables == again.tables
     assert set(other.metrics) == set(first.metrics)
@@ -196,9 +207,10 @@ def test_an_evaluation_draws_nothing_and_is_free_of_noise() -> None:
     assert predicted.max() > 1e-3
 
     # 80 test samples are two batches: the pairs across them are there as if it were one.
-    maker, samples = task.maker, task.split.test
-    assert len(task._held["test"].batches) == 2
-    whole = maker.fixed(task._held["test"].batches[0].rows, samples[:64])
+    maker, samples = task.draws.maker, task.draws.split.test
+    batches = task._held["test"].batches
+    assert len(batches) == 2
+    whole = maker.fixed(batches[0][0].batch.rows, samples[:64])
     with torch.no_grad():
         encoder = task.model.encoder
         encoded = encoder(whole.tokens, whole.asv_index, whole.counts, whole.mask)
@@ -206,13 +218,31 @@ def test_an_evaluation_draws_nothing_and_is_free_of_noise() -> None:
     np.testing.assert_allclose(predicted[:64, :64], distances, atol=1e-5)
 
 
-def test_a_split_without_pairs_is_not_judged() -> None:
-    task = make_task()
-    alone = replace(task.split, val=task.split.val[:1])
-    assert make_task(split=alone).evaluate("val") is None
+def test_an_evaluation_may_be_of_a_draw_of_samples_and_pairs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    empty = replace(make_task().draws.split, val=np.empty(0, np.int64))
+    assert make_task(split=empty).evaluate("val") is None
     few = make_task(loop=LoopConfig(min_updates=1, max_eval_samples=10))
     with torch.no_grad():
-        assert len(few.evaluate("test").tables["test_unifrac"]["true"]) == 45
+        whole = few.evaluate("test").tables["test_unifrac"]
+        monkeypatch.setattr(pretrain_draws, "MAX_PAIRS_KEPT", 20)
+        drawn = make_task(loop=few.draws.loop).evaluate("test").tables["test_unifrac"]
+    assert len(whole["true"]) == 45
+    rows = list(zip(*drawn.values(), strict=True))
+    assert len(set(rows)) == 20
+    assert set(rows) <= set(zip(*whole.values(), strict=True))
+    assert len({row[0] for row in rows}) > 5  # not the first samples alone
+
+
+@pytest.mark.parametrize(
+    ("fractions", "said"),
+    [((0.006, 0.2), "val part .* has 1 sample"), ((0.495, 0.5), "train part .* has 1 sample")],
+)
+def test_a_part_of_one_sample_is_refused(fractions: tuple[float, float], said: str) -> None:
+    split = SplitConfig(val_fraction=fractions[0], test_fraction=fractions[1])
+    with pytest.raises(UserError, match=said):
+        find_loop("pretrain")(make_config(split=split), Run(run_dir=None))
 
 
 @pytest.mark.parametrize("metric", ["weighted", "generalized"])

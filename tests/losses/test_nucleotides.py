@@ -90,7 +90,7 @@ def oracle(patch_size: int, true_tokens: Tensor) -> PretrainModel:
         num_clades=4,
         sample_dropout=0.0,
         asv_chunk_size=4,
-        activation_checkpointing=False,
+        activation_checkpointing="none",
         unifrac="unweighted",
         unifrac_alpha=1.0,
     )

@@ -24,7 +24,7 @@ SHAPE: dict[str, Any] = {
     "num_clades": 24,
     "sample_dropout": 0.0,
     "asv_chunk_size": 1000,
-    "activation_checkpointing": False,
+    "activation_checkpointing": "none",
     "unifrac": "unweighted",
     "unifrac_alpha": 1.0,
 }

@@ -123,7 +123,14 @@ def test_encoding_each_distinct_asv_once_leaves_gradients_unchanged(
     assert_same_gradients(gradients(lively_encoder(**options), batch), expected)
 
 
-@pytest.mark.parametrize("change", [{"activation_checkpointing": True}, {"asv_chunk_size": 50}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"activation_checkpointing": "feedforward"},
+        {"activation_checkpointing": "layer"},
+        {"asv_chunk_size": 50},
+    ],
+)
 def test_ways_to_save_memory_change_nothing(study: Study, change: dict[str, int]) -> None:
     batch, shape = whole_batch(study), {"patch_size": 5, "nucleotide_layers": 2}
     plain, saving = lively_encoder(**shape), lively_encoder(**shape, **change)

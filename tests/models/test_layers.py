@@ -74,7 +74,7 @@ def test_states_stand_at_the_places_of_their_bases(patch_size: int) -> None:
         patch_size=patch_size,
         max_length=20,
         asv_chunk_size=2,
-        activation_checkpointing=False,
+        activation_checkpointing="none",
     )
     tokens = torch.randint(1, 5, (3, 15), dtype=torch.uint8)
     before = encoder.position_states(tokens)

@@ -110,5 +110,5 @@ def test_unstable_needs_a_rise() -> None:
 
 
 def test_thresholds_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(UserError, match=r"logging\.diagnostics\.std_epochs must be at least 2"):
+    with pytest.raises(UserError, match=r"logging\.diagnostics\.std_epochs=1 must be at least 2"):
         DiagnosticsConfig(std_epochs=1)

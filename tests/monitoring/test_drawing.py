@@ -8,15 +8,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
-from sklearn.metrics import r2_score
 
 from aam.config import DiagnosticsConfig, FamilyConfig, LoggingConfig
 from aam.monitoring import style
 from aam.monitoring.drawing import FactsMissing, draw, draw_all
 from aam.monitoring.families import FAMILIES
 from aam.monitoring.families.base import RunFacts
-from aam.monitoring.families.unifrac import Pairs, r_squared, read_pairs, spearman
 from aam.monitoring.plan import Drawing, plan
 
 Event = dict[str, Any]
@@ -144,16 +141,15 @@ def test_missing_facts_are_named(healthy_run: Path) -> None:
         draw(healthy_run, best, LoggingConfig())
 
 
-def test_numbers_beside_the_pairs_are_those_of_scipy_and_sklearn(healthy_run: Path) -> None:
-    pairs = read_pairs(healthy_run / "predictions" / "val_unifrac.tsv")
-    assert pairs.true.size == 4_000
-    tied = Pairs(np.round(pairs.true, 2), np.round(pairs.predicted, 2))
-    for some in (pairs, tied):
-        assert r_squared(some) == pytest.approx(r2_score(*some), abs=1e-12)
-        assert spearman(some) == pytest.approx(spearmanr(*some).statistic, abs=1e-12)
-    flat = Pairs(np.ones(3), np.arange(3.0))
-    assert np.isnan(r_squared(flat))
-    assert np.isnan(spearman(flat))
+def test_numbers_beside_the_pairs_are_the_facts(healthy_run: Path) -> None:
+    """The table may hold a part of the pairs; the facts are of all."""
+    facts = RunFacts.read(healthy_run, "on_validation_improved", DiagnosticsConfig())
+    with style.applied():
+        figure = FAMILIES["unifrac"].draw(facts)
+    shown = [text.get_text() for axes in figure.axes for text in axes.texts]
+    metrics = facts.events[-1]["metrics"]["val"]
+    names = ("unifrac_r2", "unifrac_spearman", "unifrac_mae")
+    assert shown[1::2] == [*(f"{metrics[name]:.3f}" for name in names), "4,000"]
 
 
 def test_drawing_loads_neither_torch_nor_pandas(healthy_run: Path) -> None:

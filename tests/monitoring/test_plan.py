@@ -40,7 +40,6 @@ def test_every_logging_config_gives_its_figures(name: str) -> None:
     assert isinstance(values, dict)
     assert set(values) == {field.name for field in fields(LoggingConfig)}
     config = logging_of(values)  # type: ignore[arg-type]
-    assert config.name == name
     assert config.diagnostics == DiagnosticsConfig()
     assert set(config.families) == set(FAMILY_NAMES)
     assert sorted(drawing.file for drawing in plan(config)) == FILES[name]

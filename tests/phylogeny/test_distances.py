@@ -1,3 +1,4 @@
+import gzip
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -101,8 +102,10 @@ def changed(row: int, column: int, value: float) -> NDArray[np.float64]:
         (lsmat() + "s5\t0\t0\t0\t0\n", "line 6 .* is sample s5 where .* no more rows"),
         (lsmat().replace("\t0.125", "", 1), "line 3 .* has 3 distances for 4 samples"),
         (lsmat().replace("0.125", "", 1), "line 3 .* holds a cell that is not a number"),
+        (lsmat().replace("0.125", "1_0", 1), "line 3 .* holds a cell that is not a number"),
         ("\n".join(lsmat().split("\n")[:4]), "ends after 3 of 4 rows"),
-        ("", "ends after 0 of any rows"),
+        ("# made by hand\n", "ends after 0 of any rows"),
+        ("", r"is empty \(0 bytes\)"),
         ("sample-id\tage\ns1\t4\n", "not in a known format"),
         ("{}", "not in a known format"),
     ],
@@ -146,8 +149,14 @@ def test_bad_files(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(UserError, match="cannot be read"):
         read_distances(path)
-    with pytest.raises(UserError, match="cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"the distance matrix .*absent\.tsv does not exist"):
         read_distances(tmp_path / "absent.tsv")
-    path.write_bytes(b"\x1f\x8b\x08\x00\xff\xff")
-    with pytest.raises(UserError, match="not in a known format"):
-        read_distances(path)
+    for content, sentence in (
+        (gzip.compress(lsmat().encode()), "gzip-compressed; decompress it first"),
+        (lsmat().encode("latin-1").replace(b"\t0.25", b"\t\xff", 1), "byte 0xe9 in line 1"),
+        (lsmat(ids=("s1", "s2", "s3", "s4")).encode() + b"\xff", "byte 0xff in line 6"),
+        (lsmat().encode("utf-16"), "is UTF-16 text"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=sentence):
+            read_distances(path)

@@ -1,3 +1,4 @@
+import gzip
 import logging
 import zipfile
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_deep_and_wide_trees(tmp_path: Path) -> None:
     assert UniFrac(tree).faith_pd(counts).tolist() == [size, 2]
     assert UniFrac(tree).distances(counts)[0, 1] == size / (size + 1)
 
-    wide = read_tree(write(tmp_path, f"({','.join(names)});"), names)
+    wide = read_tree(write(tmp_path, f"({':1,'.join(names)}:1);"), names)
     assert len(wide.length) == size + 1
 
 
@@ -97,6 +98,7 @@ def test_notices(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert "3 of the 5 branches" in caplog.text
     assert "has 3 children" in caplog.text
     assert "1 of the 4 tips" in caplog.text
+    assert "not in the table and were pruned: d" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -125,6 +127,8 @@ def test_notices(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         ("(a:1,b:2,c:8,(b:1,a:3));", "2 names stand at more than one tip .* a, b"),
         ("(A:1,b:2);", "2 of 3 ASVs are not tips .* a, c .*named like A, b"),
         ("((d:1,b:2)a:1,c:1);", "1 of 3 ASVs are not tips .* a "),
+        ("(a,(b,c));", "no branch length above 0 between its root and the 3 ASVs of the table"),
+        ("(a:0,b:0.0,(c,d:1));", "no branch length above 0 between its root and the 3 ASVs"),
     ],
 )
 def test_refused(tmp_path: Path, newick: str, sentence: str) -> None:
@@ -134,15 +138,33 @@ def test_refused(tmp_path: Path, newick: str, sentence: str) -> None:
     assert str(path) in str(caught.value)
 
 
+LONG = "ACGTA" * 30
+
+
+@pytest.mark.parametrize(
+    "newick",
+    ["(a:1,b:2);", f"({LONG}:1,{LONG}:2);", f"({LONG}:-1,b:2);", f"({LONG}:{LONG},b:2);", LONG * 2],
+    ids=["missing", "repeated", "negative", "length", "no tree"],
+)
+def test_sequences_are_cut_in_sentences(tmp_path: Path, newick: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_tree(write(tmp_path, newick), [LONG, "b"])
+    assert LONG[:40] not in str(caught.value)
+
+
 def test_unreadable_files(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be read: No such file"):
-        read_tree(tmp_path / "absent.nwk", ["a"])
-    with pytest.raises(UserError, match="cannot be read: Is a directory"):
+    path = tmp_path / "absent.nwk"
+    with pytest.raises(UserError, match=r"the tree .*absent\.nwk does not exist"):
+        read_tree(path, ["a"])
+    with pytest.raises(UserError, match="is a directory"):
         read_tree(tmp_path, ["a"])
-    binary = tmp_path / "binary.nwk"
-    binary.write_bytes(bytes(range(256)))
-    with pytest.raises(UserError, match="is not text"):
-        read_tree(binary, ["a"])
+    for content, sentence in (
+        (bytes(range(256)), "is not UTF-8 text"),
+        (gzip.compress(b"(a:1,b:2);"), r"gzip-compressed; decompress it first \(gunzip\)"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=sentence):
+            read_tree(path, ["a"])
 
 
 def test_qiime_artifact(tmp_path: Path) -> None:

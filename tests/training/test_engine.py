@@ -115,7 +115,7 @@ def test_what_is_not_finite_stops_before_the_update(
 
 def test_a_validation_that_is_not_finite_is_never_the_best(tmp_path: Path) -> None:
     run, task = tmp_path / "run", ToyTask(mishap={1: "validation"})
-    with pytest.raises(NonFiniteError, match=r"validation val_loss is nan in epoch 2"):
+    with pytest.raises(NonFiniteError, match=r"validation loss is nan after epoch 2, .* anew with"):
         run_toy(task, make_config(), run)
     assert moments(run)[-1] == "on_exception"
     assert load_checkpoint(run / LAST)["epoch"] == load_checkpoint(run / BEST)["epoch"] == 1
@@ -148,13 +148,12 @@ def same_facts(run: Path, other: Path) -> None:
     [
         {
             "_target_": "aam.training.schedules.warmup_cosine",
-            "num_updates": "num_updates",
-            "warmup_updates": 1000,
+            "num_steps": "num_steps",
+            "warmup_steps": 1000,
             "min_ratio": 0.0,
         },
         {
             "_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau",
-            "per": "validation",
             "patience": 0,
             "threshold": 0.5,
         },
@@ -207,9 +206,52 @@ def test_time_is_a_limit_too() -> None:
 def test_the_watched_figure_must_be_one_that_there_is() -> None:
     with pytest.raises(UserError, match=r"best_metric=val_mae is not one of .*did you mean mae"):
         run_toy(ToyTask(), make_config(best_metric="val_mae"))
-    with pytest.raises(UserError, match=r"best_metric=grad_norm is no figure of .*total_loss, mae"):
+    with pytest.raises(UserError, match=r"best_metric=grad_norm is not one of val_loss, total_l"):
         run_toy(ToyTask(), make_config(best_metric="grad_norm"))
+    with pytest.raises(UserError, match=r"best_metric=mae needs validation samples"):
+        run_toy(ToyTask(), make_config(best_metric="mae"), num_val=0)
     assert run_toy(ToyTask(), make_config(best_metric="mae")) > 0
+
+
+def test_without_validation_the_training_loss_decides(tmp_path: Path) -> None:
+    task = ToyTask(mishap=dict.fromkeys(range(3), "no validation"))
+    best = run_toy(task, make_config(), tmp_path / "run", num_val=0)
+    last = epoch_events(read_events(tmp_path / "run"))[-1]
+    assert last["best"] == {"epoch": 2, "metric": "train_loss", "value": last["train_loss"]}
+    assert best == last["train_loss"]
+    assert last["val_loss"] is None
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_best_model_is_tested_not_the_last(tmp_path: Path, kept: bool) -> None:
+    """Also where nothing may be written."""
+    task = ToyTask(mishap=dict.fromkeys((1, 2), "bad validation"))
+    run_toy(task, make_config(), tmp_path / "run" if kept else None)
+    after_one_epoch = ToyTask()
+    run_toy(after_one_epoch, make_config(epochs=1))
+    (tested,) = task.tested
+    for name, tensor in weights(after_one_epoch).items():
+        assert torch.equal(tested[name], tensor), name
+
+
+def test_a_run_does_not_go_on_with_other_inputs(tmp_path: Path) -> None:
+    table = tmp_path / "t.tsv"
+    table.write_text("counts")
+    run_toy(ToyTask(), make_config(epochs=1), tmp_path / "run", inputs={"table": table})
+    table.write_text("others")
+    with pytest.raises(UserError, match=r"data\.table \(.*t\.tsv\) is not the file that the run"):
+        run_toy(ToyTask(), make_config(), tmp_path / "run", resume=True, inputs={"table": table})
+    assert moments(tmp_path / "run")[-1] == "on_train_end"
+
+
+def test_a_signal_in_the_last_validation_stops_before_the_test(tmp_path: Path) -> None:
+    task = ToyTask(mishap={2: "signal in validation"})
+    with pytest.raises(StopRequestedError):
+        run_toy(task, make_config(), tmp_path / "run")
+    assert not task.tested
+    assert load_checkpoint(tmp_path / "run" / LAST)["epoch"] == 3
+    run_toy(ToyTask(), make_config(), tmp_path / "run", resume=True)
+    assert moments(tmp_path / "run")[-3:] == ["on_stop", "on_resume", "on_train_end"]
 
 
 @pytest.mark.parametrize("name", ["cosine", "onecycle", "warmup_cosine", "constant"])
@@ -217,19 +259,19 @@ def test_a_run_made_longer_follows_the_longer_plan(tmp_path: Path, name: str) ->
     """From where it goes on, its learning rates are those of a run planned so from the start."""
     optim = "torch.optim.lr_scheduler"
     scheduler: dict[str, Any] = {
-        "cosine": {"_target_": f"{optim}.CosineAnnealingLR", "T_max": "num_updates"},
+        "cosine": {"_target_": f"{optim}.CosineAnnealingLR", "T_max": "num_steps"},
         "onecycle": {
             "_target_": f"{optim}.OneCycleLR",
             "max_lr": 0.01,
-            "total_steps": "num_updates",
+            "total_steps": "num_steps",
         },
         "warmup_cosine": {
             "_target_": "aam.training.schedules.warmup_cosine",
-            "num_updates": "num_updates",
-            "warmup_updates": 2,
+            "num_steps": "num_steps",
+            "warmup_steps": 2,
             "min_ratio": 0.1,
         },
-        "constant": {"_target_": "aam.training.schedules.constant", "warmup_updates": 2},
+        "constant": {"_target_": "aam.training.schedules.constant", "warmup_steps": 2},
     }[name]
     run_toy(ToyTask(), make_config(scheduler=scheduler, epochs=2), tmp_path / "run")
     longer = make_config(scheduler=scheduler, epochs=5)

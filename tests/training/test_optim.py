@@ -21,7 +21,7 @@ LR = 0.5
 def make_model() -> PretrainModel:
     shape = {"dim": 8, "num_heads": 2, "nucleotide_layers": 1, "sample_layers": 1, "patch_size": 3}
     other = {"max_length": 9, "num_clades": 5, "sample_dropout": 0.0, "asv_chunk_size": 9}
-    last = {"activation_checkpointing": False, "unifrac": "unweighted", "unifrac_alpha": 1.0}
+    last = {"activation_checkpointing": "none", "unifrac": "unweighted", "unifrac_alpha": 1.0}
     return PretrainModel(Encoder(**shape, **other, **last), dim=8)
 
 
@@ -73,8 +73,8 @@ def rates(config: dict[str, Any], num_updates: int = 40) -> list[float]:
 def test_warmup_cosine(warmup: int, cap: int) -> None:
     config = {
         "_target_": "aam.training.schedules.warmup_cosine",
-        "num_updates": "num_updates",
-        "warmup_updates": warmup,
+        "num_steps": "num_steps",
+        "warmup_steps": warmup,
         "min_ratio": 0.1,
     }
     cosine = [0.5 * (1 + math.cos(math.pi * t / (40 - cap))) for t in range(40 - cap)]
@@ -84,16 +84,16 @@ def test_warmup_cosine(warmup: int, cap: int) -> None:
 
 
 def test_constant_and_cosine_and_onecycle() -> None:
-    constant = {"_target_": "aam.training.schedules.constant", "warmup_updates": 4}
+    constant = {"_target_": "aam.training.schedules.constant", "warmup_steps": 4}
     assert rates(constant) == pytest.approx([0.1, 0.2, 0.3, 0.4, *[LR] * 36])
-    assert rates({**constant, "warmup_updates": 0}) == [LR] * 40
+    assert rates({**constant, "warmup_steps": 0}) == [LR] * 40
 
     optim = "torch.optim.lr_scheduler"
-    cosine = {"_target_": f"{optim}.CosineAnnealingLR", "T_max": "num_updates", "eta_min": 0.0}
+    cosine = {"_target_": f"{optim}.CosineAnnealingLR", "T_max": "num_steps", "eta_min": 0.0}
     expected = [LR / 2 * (1 + math.cos(math.pi * t / 40)) for t in range(40)]
     assert rates(cosine) == pytest.approx(expected)
 
-    onecycle = {"_target_": f"{optim}.OneCycleLR", "max_lr": LR, "total_steps": "num_updates"}
+    onecycle = {"_target_": f"{optim}.OneCycleLR", "max_lr": LR, "total_steps": "num_steps"}
     found = rates(onecycle)
     assert max(found) == pytest.approx(LR)
     assert found[0] == pytest.approx(LR / 25)
@@ -103,7 +103,7 @@ def test_constant_and_cosine_and_onecycle() -> None:
 def test_more_updates_than_planned_are_no_error() -> None:
     optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=LR)
     name = "torch.optim.lr_scheduler.OneCycleLR"
-    config = {"_target_": name, "max_lr": LR, "total_steps": "num_updates"}
+    config = {"_target_": name, "max_lr": LR, "total_steps": "num_steps"}
     schedule = Schedule(config, optimizer, num_updates=5, num_epochs=1)
     for _ in range(9):
         optimizer.step()
@@ -114,7 +114,6 @@ def test_more_updates_than_planned_are_no_error() -> None:
 def test_plateau_goes_by_validations_and_epochs_by_epochs() -> None:
     plateau = {
         "_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau",
-        "per": "validation",
         "factor": 0.5,
         "patience": 1,
     }
@@ -184,5 +183,37 @@ def test_a_setting_that_the_target_refuses_is_a_sentence() -> None:
     name = "torch.optim.lr_scheduler.StepLR"
     with pytest.raises(UserError, match=r"scheduler cannot be made with .*'step_size'"):
         Schedule({"_target_": name}, optimizer, num_updates=1, num_epochs=1)
-    with pytest.raises(UserError, match=r"scheduler\.per=batch is not one of update, epoch"):
-        Schedule({"_target_": name, "per": "batch"}, optimizer, num_updates=1, num_epochs=1)
+    for change, sentence in (
+        ({"per": "batch"}, r"scheduler\.per=batch is not one of update, epoch"),
+        ({"warmup_steps": "few"}, r"scheduler\.warmup_steps=few must be a number of at least 0"),
+        ({"min_ratio": -1}, r"scheduler cannot be made with .* min_ratio must lie in \[0, 1\]"),
+    ):
+        cosine = {
+            "_target_": "aam.training.schedules.warmup_cosine",
+            "num_steps": "num_steps",
+            "warmup_steps": 3,
+            "min_ratio": 0,
+        }
+        with pytest.raises(UserError, match=sentence):
+            Schedule(cosine | change, optimizer, num_updates=1, num_epochs=1)
+    adam = {"_target_": "torch.optim.AdamW", "lr": 1e-3}
+    for change, sentence in (
+        ({"weight_decay": "abc"}, r"optimizer\.weight_decay=abc must be a number"),
+        ({"betas": [0.9]}, r"optimizer cannot be made with .*betas=\[0\.9\]"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            build_optimizer(adam | change, make_model())
+
+
+def test_a_schedule_by_epochs_ends_with_the_run() -> None:
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=LR)
+    target = "torch.optim.lr_scheduler.CosineAnnealingLR"
+    config = {"_target_": target, "per": "epoch", "T_max": "num_steps"}
+    schedule = Schedule(config, optimizer, num_updates=400, num_epochs=4)
+    found = []
+    for _ in range(4):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.after_epoch(1.0)
+    expected = [LR / 2 * (1 + math.cos(math.pi * t / 4)) for t in range(4)]
+    assert found == pytest.approx(expected)

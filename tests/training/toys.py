@@ -21,6 +21,8 @@ NUM_SAMPLES = 24
 class ToyTask:
     """Linear regression with dropout; mishaps happen at chosen (epoch, step)."""
 
+    figures = ("total_loss", "mae")
+
     def __init__(
         self, *, batch_size: int = 4, dropout: float = 0.0, mishap: dict[Any, str] | None = None
     ) -> None:
@@ -32,6 +34,7 @@ class ToyTask:
         self.batch_size = batch_size
         self.mishap = mishap or {}
         self.epochs_asked: list[int] = []
+        self.tested: list[dict[str, Tensor]] = []
 
     def num_steps(self) -> int:
         return NUM_SAMPLES // self.batch_size
@@ -63,10 +66,18 @@ class ToyTask:
 
     def evaluate(self, split: str) -> Evaluation | None:
         if split == "test":
+            self.tested.append({k: v.clone() for k, v in self.model.state_dict().items()})
+            return None
+        mishap = self.mishap.get(self.epochs_asked[-1])
+        if mishap == "no validation":
             return None
         error = self.model(self.x).squeeze(-1) - self.y
-        if self.mishap.get(self.epochs_asked[-1]) == "validation":
+        if mishap == "validation":
             error = error * float("nan")
+        if mishap == "bad validation":
+            error = error * 100
+        if mishap == "signal in validation":
+            os.kill(os.getpid(), signal.SIGTERM)
         metrics = {"total_loss": float(error.square().mean()), "mae": float(error.abs().mean())}
         return Evaluation(metrics=metrics, tables={"val_toy": {"error": error.tolist()}})
 
@@ -79,7 +90,7 @@ def make_config(
     best_metric: str = "val_loss",
     **trainer: Any,
 ) -> Config:
-    constant = {"_target_": "aam.training.schedules.constant", "warmup_updates": 0}
+    constant = {"_target_": "aam.training.schedules.constant", "warmup_steps": 0}
     return Config(
         loop=LoopConfig(name="toy"),
         optimizer={"_target_": "torch.optim.SGD", "lr": 0.05, **(optimizer or {})},
@@ -91,7 +102,13 @@ def make_config(
 
 
 def run_toy(
-    task: ToyTask, config: Config, run_dir: Path | None = None, *, resume: bool = False
+    task: ToyTask,
+    config: Config,
+    run_dir: Path | None = None,
+    *,
+    resume: bool = False,
+    inputs: Mapping[str, Path] | None = None,
+    num_val: int = NUM_SAMPLES,
 ) -> float:
     return train(
         task,
@@ -99,8 +116,8 @@ def run_toy(
         Run(run_dir=run_dir, resume=resume),
         device=torch.device("cpu"),
         metric_names=("total_loss", "mae", "grad_norm"),
-        inputs={},
-        num_samples={"train": NUM_SAMPLES, "val": NUM_SAMPLES, "test": 0},
+        inputs=inputs or {},
+        num_samples={"train": NUM_SAMPLES, "val": num_val, "test": 0},
     )
 
 

@@ -23,7 +23,7 @@ def groups() -> dict[str, tuple[str, ...]]:
 def default_choices() -> dict[str, str]:
     """Config group → the choice that ``config.yaml`` makes, in its order."""
     lines = (config_dir() / "config.yaml").read_text(encoding="utf-8").splitlines()
-    entries = [line.strip("- ").partition(": ") for line in lines if line.startswith("  - ")]
+    entries = [_bare(line).strip("- ").partition(": ") for line in lines if line.startswith("  - ")]
     known = groups()
     return {group: choice for group, _, choice in entries if group in known}
 
@@ -31,7 +31,7 @@ def default_choices() -> dict[str, str]:
 def settings(group: str, choice: str) -> tuple[str, ...]:
     """The ``key: value`` lines of a choice, without comments."""
     text = (config_dir() / group / f"{choice}.yaml").read_text(encoding="utf-8")
-    lines = (line.partition("  #")[0].rstrip() for line in text.splitlines())
+    lines = map(_bare, text.splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))
 
 
@@ -40,3 +40,8 @@ def summary(group: str, choice: str) -> str:
     text = (config_dir() / group / f"{choice}.yaml").read_text(encoding="utf-8")
     comments = [line for line in text.splitlines() if line.startswith("# aam-train")]
     return comments[0].partition("   ")[2] if comments else ""
+
+
+def _bare(line: str) -> str:
+    """A line of YAML without the comment at its end."""
+    return line.partition("  #")[0].rstrip()

@@ -10,12 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from aam.cli.composing import FULL_ERROR, as_config, through_hydra
 from aam.cli.logs import console, train_log
-from aam.cli.outcome import attempt
+from aam.cli.outcome import EXIT_NOTHING_TO_RESUME, attempt
 from aam.cli.resume import find_run, is_resume
 from aam.config import Config
 from aam.errors import EXIT_INTERRUPTED, EXIT_OK
 from aam.loops import find_loop
 from aam.loops.run import Run
+from aam.training.signals import stopped_by_signals
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def launch(arguments: Sequence[str]) -> int:
     def job(config: DictConfig) -> None:
         codes.append(_job(config))
 
-    with console(tracebacks=os.environ.get(FULL_ERROR) == "1"):
+    with console(tracebacks=os.environ.get(FULL_ERROR) == "1"), stopped_by_signals():
         if is_resume(arguments):
             return attempt(lambda: codes.append(_resume(arguments)), arguments) or codes[0]
         code = attempt(lambda: through_hydra(job), arguments)
@@ -55,7 +56,7 @@ def _job(composed: DictConfig) -> int:
         code = attempt(
             lambda: _train(as_config(composed), Run(run_dir=run_dir)), overrides, run_dir
         )
-    if code == EXIT_INTERRUPTED:
+    if code in (EXIT_INTERRUPTED, EXIT_NOTHING_TO_RESUME):
         raise SystemExit(code)  # past Hydra, which would go on with the next job of a sweep
     return code
 

@@ -47,10 +47,12 @@ def _judge(error: BaseException, arguments: Sequence[str], run_dir: Path | None)
     if isinstance(error, KeyboardInterrupt | StopRequestedError):
         return _interrupted(str(error) or "SIGINT", run_dir)
     if isinstance(error, NonFiniteError):
+        # No advice to go on: a run that is repeated exactly fails exactly so again.
         return EXIT_FAILED, f"{error}. {_kept(run_dir)}"
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
-        return EXIT_FAILED, f"{error.strerror or error}{where}. {_kept(run_dir)}"
+        go_on = f"; {_go_on(run_dir)}" if _can_resume(run_dir) else ""
+        return EXIT_FAILED, f"{error.strerror or error}{where}. {_kept(run_dir)}{go_on}"
     where = "set HYDRA_FULL_ERROR=1 to see the traceback"
     if run_dir is not None:
         where = f"the traceback is in {run_dir / 'train.log'}"
@@ -64,9 +66,7 @@ def _interrupted(signal: str, run_dir: Path | None) -> tuple[int, str]:
 
 
 def _kept(run_dir: Path | None) -> str:
-    if _can_resume(run_dir):
-        return f"What was saved is intact; {_go_on(run_dir)}"
-    return "Nothing had been saved yet"
+    return "What was saved is intact" if _can_resume(run_dir) else "Nothing had been saved yet"
 
 
 def _go_on(run_dir: Path | None) -> str:

@@ -97,6 +97,10 @@ def _changed(config: "DictConfig", overrides: Sequence[str]) -> "DictConfig":
                 f"{key} cannot be changed when a run goes on; it may change "
                 f"{', '.join(one + '*' * one.endswith('.') for one in CHANGEABLE)}"
             )
+        if key == "logging.save_artifacts":
+            raise UserError(
+                "a run that goes on writes to its folder: leave logging.save_artifacts out"
+            )
         if override.is_sweep_override():
             raise UserError(f"{override.input_line} gives several values; a run goes on with one")
         OmegaConf.update(config, key, override.value())

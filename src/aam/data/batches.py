@@ -6,7 +6,6 @@ from (seed, epoch, step), so that a batch is the same however the run got there.
 Shapes: N samples, A ASVs, U distinct ASVs of the batch, L bases, B samples of the batch, S slots.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +15,6 @@ from scipy import sparse
 from torch import Tensor
 
 from aam.data.study import Study
-
-Distances = Callable[[sparse.csr_matrix, Sequence[str]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, kw_only=True)

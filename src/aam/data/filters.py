@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from aam.config import DataConfig
-from aam.data.inputs import short
 from aam.data.metadata import Metadata
 from aam.data.sequences import is_dna
 from aam.data.table import FeatureTable
 from aam.errors import UserError, shown
+from aam.inputs import short
 
 _LEAST_READ = 10  # letters; a shorter name, such as GUT, may be DNA by chance
 
@@ -27,12 +27,8 @@ class Selection:
     counts: sparse.csr_matrix
     sample_ids: tuple[str, ...]
     asv_ids: tuple[str, ...]
-    _notices: list[str] = field(default_factory=list)
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """One sentence for each drop, in the order in which they were made."""
-        return tuple(self._notices)
+    notices: list[str] = field(default_factory=list)
+    """One sentence for each drop, in the order in which they were made."""
 
     def keep_samples(self, keep: NDArray[np.bool_], why: str, advice: str) -> None:
         """Keep some rows ``[N]``, say how many others went and why; refuse to keep none."""
@@ -43,7 +39,7 @@ class Selection:
             raise UserError(
                 f"all {len(dropped)} samples of the table {why} ({shown(short(dropped))}); {advice}"
             )
-        self._notices.append(
+        self.notices.append(
             f"{len(dropped)} of {len(self.sample_ids)} samples {why} and were dropped:"
             f" {shown(short(dropped))}"
         )
@@ -59,7 +55,7 @@ class Selection:
             raise UserError(
                 f"all {len(dropped)} ASVs of the table {why} ({shown(short(dropped))}); {advice}"
             )
-        self._notices.append(
+        self.notices.append(
             f"{len(dropped)} of {len(self.asv_ids)} ASVs {why} and were dropped:"
             f" {shown(short(dropped))}"
         )
@@ -95,6 +91,12 @@ def select(table: FeatureTable, metadata: Metadata | None, data: DataConfig) -> 
             f"are absent from the metadata {metadata.source}",
             _advice(kept, metadata),
         )
+        unread = sorted(described.difference(table.sample_ids))
+        if unread:
+            kept.notices.append(
+                f"{len(unread)} of {len(described)} samples of the metadata {metadata.source} are"
+                f" absent from the table and were dropped: {shown(short(unread))}"
+            )
     kept.keep_samples(kept.depth() > 0, "are empty (0 reads)", "give a table with reads")
     kept.keep_samples(
         kept.depth() >= data.min_sample_depth,

@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from aam.data.inputs import decode_text, read_bytes, repeated
 from aam.data.metadata_text import CATEGORICAL, NUMERIC, Sheet, parse_sheet
 from aam.errors import UserError, shown
+from aam.inputs import decode_text, read_bytes, repeated
 
 # Words such as nan, inf, 0x10 or 1_000 are numbers to Python but not to QIIME 2.
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from aam.data.inputs import repeated
 from aam.errors import UserError, shown
+from aam.inputs import repeated
 
 Kind = Literal["categorical", "numeric"]
 CATEGORICAL: Final = "categorical"

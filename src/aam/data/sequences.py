@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aam.data.inputs import decode_text, read_bytes, repeated, short
 from aam.errors import UserError, shown
+from aam.inputs import decode_text, read_bytes, repeated, short
 from aam.qza import ZIP_MAGIC, read_member
 
 PAD, START, MASK, OTHER = 0, 5, 6, 7
@@ -84,12 +84,13 @@ def read_rep_seqs(path: Path) -> dict[str, str]:
     Raises
     ------
     UserError
-        The file is missing, empty or not FASTA, or an id stands twice.
+        The file is missing, empty or not FASTA, or an id stands twice or without a sequence.
     """
     content = read_bytes(path, "the file of rep-seqs")
     if content.startswith(ZIP_MAGIC):
         content = read_member(path, "FeatureData[Sequence]", "dna-sequences.fasta")
     text = decode_text(content, "the file of rep-seqs", path)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     before, *records = re.split(r"^>", text, flags=re.MULTILINE)
     if before.strip() or not records:
         raise UserError(
@@ -107,7 +108,14 @@ def read_rep_seqs(path: Path) -> dict[str, str]:
             f"the file of rep-seqs {path} has {len(twice)} ids more than once:"
             f" {shown(short(twice))}; every sequence needs its own id"
         )
-    return dict(zip(ids, sequences, strict=True))
+    found = dict(zip(ids, sequences, strict=True))
+    bare = [name for name, sequence in found.items() if not sequence]
+    if bare:
+        raise UserError(
+            f"the file of rep-seqs {path} has {len(bare)} ids without a sequence:"
+            f" {shown(short(bare))}; give each its sequence or remove it"
+        )
+    return found
 
 
 def resolve_sequences(

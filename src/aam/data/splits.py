@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from aam.data.inputs import decode_text, read_bytes, repeated
 from aam.errors import UserError, shown
+from aam.inputs import decode_text, read_bytes, repeated
 
 if TYPE_CHECKING:
     from aam.data.metadata import Column

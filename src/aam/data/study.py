@@ -16,12 +16,12 @@ from scipy import sparse
 from aam.config import DataConfig
 from aam.data.demo import cached_demo
 from aam.data.filters import refuse_transposed, select
-from aam.data.inputs import short
 from aam.data.metadata import Column, Metadata, read_metadata
 from aam.data.sequences import canonical, read_rep_seqs, resolve_sequences, tokenize
 from aam.data.table import read_table
 from aam.errors import UserError, shown
-from aam.phylogeny.tree import Tree, read_tree
+from aam.inputs import short
+from aam.phylogeny.tree import MissingTipsError, Tree, read_tree
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +45,6 @@ class Study:
     """Its tip k is column k of the counts; None where distances are given instead."""
     metadata: Metadata | None
     """Aligned to ``sample_ids``."""
-    notices: tuple[str, ...]
-    """What was dropped or assumed, one sentence each; logged too."""
     files: Mapping[str, Path]
     """The files that were read, by config key: ``table``, ``tree``, …"""
 
@@ -93,7 +91,6 @@ def load_study(data: DataConfig) -> Study:
         tokens=tokenize(sequences),
         tree=None if paths.tree is None else _tree(paths.tree, asv_ids, sequences),
         metadata=None if metadata is None else metadata.align(kept.sample_ids),
-        notices=kept.notices,
         files=paths.read(),
     )
 
@@ -158,8 +155,8 @@ def _tree(path: Path, asv_ids: tuple[str, ...], sequences: tuple[str, ...]) -> T
     """The tree, its tips named by the table's ids or else by the sequences themselves."""
     try:
         return read_tree(path, asv_ids)
-    except UserError:
-        with suppress(UserError):
+    except MissingTipsError:
+        with suppress(MissingTipsError):
             if sequences != asv_ids:
                 return read_tree(path, sequences)
         raise

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from aam.data.inputs import HDF5_MAGIC, decode_text, read_bytes, repeated, short
 from aam.data.table_text import parse_table
 from aam.errors import UserError, shown
+from aam.inputs import HDF5_MAGIC, decode_text, read_bytes, repeated, short
 from aam.qza import ZIP_MAGIC, read_member
 
 _HDF5_NAMES = ("observation/ids", "sample/ids", "sample/matrix")
@@ -43,8 +43,8 @@ def read_table(path: Path) -> FeatureTable:
     Raises
     ------
     UserError
-        The file is missing, empty, damaged or no table; an id stands twice; a count is negative,
-        fractional or not a number.
+        The file is missing, empty, damaged or no table; an id or cell stands twice; a count is
+        negative, fractional or not a number.
     """
     what = f"the table {path}"
     content = read_bytes(path, "the table")
@@ -59,11 +59,12 @@ def read_table(path: Path) -> FeatureTable:
         else:
             values, asv_ids, sample_ids = parse_table(text, what)
             _refuse_repeated(asv_ids, sample_ids, what)
-    if 0 in values.shape:
-        raise UserError(
-            f"{what} has {len(sample_ids)} samples and {len(asv_ids)} ASVs: it is empty"
-        )
     counts = _as_counts(values, asv_ids, sample_ids, what)
+    if not counts.nnz:
+        raise UserError(
+            f"{what} has {len(sample_ids)} samples and {len(asv_ids)} ASVs but no reads:"
+            " it is empty; give a table with reads"
+        )
     return FeatureTable(counts, tuple(sample_ids), tuple(asv_ids))
 
 
@@ -94,14 +95,13 @@ def _ids(dataset: Any) -> list[str]:
     return [str(name) for name in dataset.asstr()[:]] if dataset.size else []
 
 
-def _read_json(text: str, what: str) -> tuple[sparse.csr_matrix, list[str], list[str]]:
-    from biom import Table
-    from biom.exception import BiomException
-
+def _read_json(text: str, what: str) -> tuple[sparse.coo_matrix, list[str], list[str]]:
     try:
         document: dict[str, Any] = json.loads(text)
     except ValueError as error:
         raise UserError(f"{what} is not whole JSON ({error}); {_DAMAGED}") from None
+    except RecursionError:
+        raise UserError(f"{what} is JSON nested too deeply for BIOM 1.0; {_DAMAGED}") from None
     if not {"rows", "columns", "data"} <= document.keys():
         raise UserError(
             f"{what} is JSON but not BIOM 1.0: it lacks rows, columns or data; give a BIOM table"
@@ -111,11 +111,42 @@ def _read_json(text: str, what: str) -> tuple[sparse.csr_matrix, list[str], list
             [str(entry["id"]) for entry in document[axis]] for axis in ("rows", "columns")
         )
         _refuse_repeated(asv_ids, sample_ids, what)
-        return Table.from_json(document).matrix_data, asv_ids, sample_ids
-    except (*_BIOM_ERRORS, BiomException) as error:
+        return _json_values(document, len(asv_ids), len(sample_ids)), asv_ids, sample_ids
+    except _BIOM_ERRORS as error:
         raise UserError(
             f"{what} cannot be read as BIOM 1.0 ({_reason(error)}); {_DAMAGED}"
         ) from None
+
+
+def _json_values(document: dict[str, Any], num_asvs: int, num_samples: int) -> sparse.coo_matrix:
+    """ASVs by samples, refusing what biom-format takes: other shapes, text for numbers."""
+    shape = (num_asvs, num_samples)
+    if document.get("shape", [*shape]) != [*shape]:
+        raise ValueError(
+            f"its shape is {document['shape']}, but it has {num_asvs} rows and"
+            f" {num_samples} columns"
+        )
+    try:
+        cells = np.array(document["data"])
+    except ValueError:
+        raise ValueError("the lines of its data differ in length") from None
+    if not cells.size:
+        return sparse.coo_matrix(shape)
+    if cells.dtype.kind not in "iuf":
+        raise ValueError("its data are not all numbers")
+    if document.get("matrix_type") == "dense":
+        if cells.shape != shape:
+            raise ValueError(f"its data are of shape {[*cells.shape]}, not {[*shape]}")
+        return sparse.coo_matrix(cells)
+    if cells.ndim != 2 or cells.shape[1] != 3:
+        raise ValueError("its data are not lines of row, column and value")
+    rows, columns, values = cells.T
+    if not (np.isin(rows, np.arange(num_asvs)) & np.isin(columns, np.arange(num_samples))).all():
+        raise ValueError(
+            f"its data name cells outside of its {num_asvs} rows and {num_samples} columns"
+        )
+    places = (rows.astype(np.int64), columns.astype(np.int64))
+    return sparse.coo_matrix((values, places), shape=shape)
 
 
 def _reason(error: Exception) -> str:
@@ -133,11 +164,18 @@ def _refuse_repeated(asv_ids: list[str], sample_ids: list[str], what: str) -> No
 
 
 def _as_counts(
-    values: sparse.csr_matrix, asv_ids: list[str], sample_ids: list[str], what: str
+    values: sparse.spmatrix, asv_ids: list[str], sample_ids: list[str], what: str
 ) -> sparse.csr_matrix:
     """From ASVs by samples of any number type to ``[N, A]`` int64, refusing what is no count."""
-    values = sparse.csr_matrix(values.T, dtype=np.float64)
-    values.sum_duplicates()
+    entries = values.tocoo()
+    values = sparse.csr_matrix(entries.T, dtype=np.float64)  # adds up what stands twice
+    if values.nnz < entries.nnz:
+        places = zip(entries.row, entries.col, strict=True)
+        twice = repeated(f"{sample_ids[column]} {asv_ids[row]}" for row, column in places)
+        raise UserError(
+            f"{what} has {len(twice)} cells more than once (sample and ASV:"
+            f" {shown(short(twice))}); give every count once"
+        )
     data: NDArray[np.float64] = values.data
     with np.errstate(invalid="ignore"):  # the remainder of infinity
         problems = (

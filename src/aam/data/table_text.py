@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from aam.errors import UserError
+from aam.inputs import parse_number
 
 _LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|$)")
 _ZEROS = frozenset(("0", "0.0"))
@@ -83,7 +84,7 @@ def _filled_cells(
     values = np.empty(len(columns))
     for k, column in enumerate(columns):
         try:
-            values[k] = float(cells[column])
+            values[k] = parse_number(cells[column])
         except ValueError:
             raise UserError(
                 f"{what} has {cells[column]!r} where a count should stand (line {number}, column"

@@ -6,6 +6,8 @@ from aam.config import Config
 from aam.data.batches import BatchMaker
 from aam.data.splits import Split, read_split, split_samples, write_split
 from aam.data.study import Study, load_study
+from aam.errors import UserError
+from aam.loops.pretrain_draws import Draws
 from aam.loops.pretrain_task import METRIC_NAMES, PretrainTask
 from aam.loops.run import Run
 from aam.loops.session import train
@@ -21,8 +23,7 @@ def pretrain(config: Config, run: Run) -> float:
     seed_everything(config.trainer)
     study = load_study(config.data)
     split = _split(study, config, run)
-    task = PretrainTask(
-        model=_model(config).to(device),
+    draws = Draws(
         maker=BatchMaker(
             study,
             rarefaction_depth=config.data.rarefaction_depth,
@@ -34,8 +35,8 @@ def pretrain(config: Config, run: Run) -> float:
         loop=config.loop,
         batch_size=config.data.batch_size,
         seed=config.trainer.seed,
-        device=device,
     )
+    task = PretrainTask(_model(config).to(device), draws, device)
     return train(
         task,
         config,
@@ -65,13 +66,26 @@ def _split(study: Study, config: Config, run: Run) -> Split:
         groups=None if groups is None else groups.values,
         strata=columns["stratify_column"],
     )
+    _refuse_lonely(split)
     if path is not None:
         write_split(path, study.sample_ids, split)
     return split
 
 
+def _refuse_lonely(split: Split) -> None:
+    for part in ("train", "val", "test"):
+        num_samples = len(getattr(split, part))
+        if num_samples == 1 or (num_samples == 0 and part == "train"):
+            raise UserError(
+                f"the {part} part of the split has {num_samples} samples, but a distance needs two;"
+                " change split.val_fraction and split.test_fraction (0 leaves a part out), or give"
+                " more samples"
+            )
+
+
 def _model(config: Config) -> PretrainModel:
-    shape = asdict(config.model)
-    del shape["name"]
-    encoder = Encoder(**shape, unifrac=config.data.unifrac, unifrac_alpha=config.data.unifrac_alpha)
+    data = config.data
+    encoder = Encoder(
+        **asdict(config.model), unifrac=data.unifrac, unifrac_alpha=data.unifrac_alpha
+    )
     return PretrainModel(encoder, dim=config.model.dim)

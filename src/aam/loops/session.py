@@ -10,13 +10,14 @@ from typing import Any
 import torch
 
 from aam.config import Config, one_of
-from aam.errors import StopRequestedError
+from aam.errors import StopRequestedError, UserError
 from aam.facts.meta import run_metadata
+from aam.facts.reader import read_events
 from aam.facts.recorder import Recorder
 from aam.loops.run import Run
 from aam.monitoring.diagnostics import diagnose
 from aam.monitoring.orchestrator import listeners
-from aam.training.checkpoint import BEST, LAST, load_checkpoint
+from aam.training.checkpoint import LAST, load_checkpoint
 from aam.training.early_stopping import EarlyStopping
 from aam.training.engine import Engine, Task
 from aam.training.optim import Schedule, build_optimizer
@@ -40,8 +41,7 @@ def train(
     NonFiniteError, StopRequestedError
         After the fact of it is written.
     """
-    best_metric = config.early_stopping.best_metric
-    one_of("early_stopping.best_metric", best_metric, ("val_loss", *metric_names))
+    watched = _watched(config, task, num_samples)
     state = load_checkpoint(run.run_dir / LAST) if run.resume and run.run_dir else None
     recorder = Recorder(
         run.run_dir, loop=config.loop.name, metric_names=metric_names, resume=run.resume
@@ -50,25 +50,60 @@ def train(
         for listener in listeners(config.logging, run.run_dir):
             recorder.add_listener(listener)
         keeper = RunFolder(run.run_dir, asdict(config))
-        engine = _engine(task, config, recorder, keeper, device)
+        engine = _engine(task, config, watched, recorder, keeper, device)
         meta = run_metadata(
             seed=config.trainer.seed, device=str(device), inputs=inputs, num_samples=num_samples
         )
-        if state is None:
-            recorder.emit("on_start", meta=meta)
-            keeper.save_last(engine.state_dict())  # a run killed in its first epoch resumes too
-        else:
-            engine.load_state_dict(state)
-            recorder.emit("on_resume", epoch=engine.epoch, step=engine.update, meta=meta)
-        _record(task, engine, recorder, keeper)
+        with engine.stop:
+            if state is None:
+                recorder.emit("on_start", meta=meta)
+                keeper.save_last(engine.state_dict())  # a run killed in its first epoch resumes too
+            else:
+                assert run.run_dir is not None
+                _refuse_other_inputs(read_events(run.run_dir), meta["inputs"])
+                engine.load_state_dict(state)
+                recorder.emit("on_resume", epoch=engine.epoch, step=engine.update, meta=meta)
+            _record(task, engine, recorder, keeper)
         best = engine.stopping.best_value
         return float("nan") if best is None else best
     finally:
         recorder.close()
 
 
+def _watched(config: Config, task: Task, num_samples: Mapping[str, int]) -> str:
+    """The figure that decides which epoch is best."""
+    metric = config.early_stopping.best_metric
+    one_of("early_stopping.best_metric", metric, ("val_loss", *task.figures))
+    if num_samples["val"]:
+        return metric
+    if metric != "val_loss":
+        raise UserError(
+            f"early_stopping.best_metric={metric} needs validation samples; "
+            "set split.val_fraction above 0"
+        )
+    return "train_loss"
+
+
+def _refuse_other_inputs(events: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]) -> None:
+    """A run goes on with the very files that it was started with."""
+    before: dict[str, Any] = next(
+        (event["meta"]["inputs"] for event in events if event["moment"] == "on_start"), {}
+    )
+    for key, file in inputs.items():
+        if key in before and before[key]["sha256"] != file["sha256"]:
+            raise UserError(
+                f"data.{key} ({file['path']}) is not the file that the run was started with: its "
+                "content has changed; bring that back, or start a new run"
+            )
+
+
 def _engine(
-    task: Task, config: Config, recorder: Recorder, keeper: RunFolder, device: torch.device
+    task: Task,
+    config: Config,
+    watched: str,
+    recorder: Recorder,
+    keeper: RunFolder,
+    device: torch.device,
 ) -> Engine:
     optimizer = build_optimizer(config.optimizer, task.model)
     num_updates = -(-task.num_steps() // min(config.trainer.accumulate, task.num_steps()))
@@ -78,9 +113,7 @@ def _engine(
         num_updates=num_updates * config.trainer.epochs,
         num_epochs=config.trainer.epochs,
     )
-    stopping = EarlyStopping(
-        metric=config.early_stopping.best_metric, patience=config.early_stopping.patience
-    )
+    stopping = EarlyStopping(metric=watched, patience=config.early_stopping.patience)
     return Engine(
         task,
         trainer=config.trainer,
@@ -99,10 +132,10 @@ def _record(task: Task, engine: Engine, recorder: Recorder, keeper: RunFolder) -
     try:
         engine.fit()
         _test(task, engine, recorder, keeper)
-    except StopRequestedError:
+    except (StopRequestedError, KeyboardInterrupt):
         recorder.emit("on_stop", epoch=engine.epoch, step=engine.update)
         raise
-    except (Exception, KeyboardInterrupt) as error:
+    except Exception as error:
         where: dict[str, Any] = {"epoch": engine.epoch, "step": engine.update}
         recorder.emit("on_exception", error=_as_fact(error), **where)
         raise
@@ -110,21 +143,22 @@ def _record(task: Task, engine: Engine, recorder: Recorder, keeper: RunFolder) -
 
 def _test(task: Task, engine: Engine, recorder: Recorder, keeper: RunFolder) -> None:
     """Judge the best model on the test set: once, after the choice was made on validation."""
-    if keeper.run_dir is not None and (keeper.run_dir / BEST).exists():
-        task.model.load_state_dict(load_checkpoint(keeper.run_dir / BEST)["model"])
+    best = keeper.best()
+    if best is not None:
+        task.model.load_state_dict(best["model"])
     task.model.eval()
     with torch.no_grad():
         evaluation = task.evaluate("test")
     if evaluation is None:
         return
+    engine.stop.raise_if_asked()  # before it is told: a run that goes on then tests but once
     artifacts = keeper.save_tables(evaluation.tables)
-    best = engine.stopping.as_fact()
     recorder.emit(
         "on_test_end",
-        epoch=None if best is None else best["epoch"],
+        epoch=None if best is None else best["epoch"] - 1,
         step=engine.update,
         metrics={"test": dict(evaluation.metrics)},
-        best=best,
+        best=engine.stopping.as_fact(),
         artifacts=artifacts,
     )
 

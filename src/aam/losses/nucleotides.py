@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from aam.data.sequences import MASK
+
 NUM_BASES = 4  # A, C, G, T are tokens 1 to 4
-MASK = 6
 SPAN = 8  # bases; longer than the runs that a neighbouring base gives away
 
 

@@ -10,7 +10,7 @@ from scipy import sparse
 from aam.config import DataConfig
 from aam.data.study import Study
 from aam.errors import UserError
-from aam.phylogeny.distances import PrecomputedDistances, read_distances
+from aam.phylogeny.distances import TOLERANCE, PrecomputedDistances, read_distances
 from aam.phylogeny.unifrac import UniFrac
 
 
@@ -24,7 +24,13 @@ class UnifracTargets:
             self._unifrac = UniFrac(study.tree, data.unifrac, data.unifrac_alpha)
         if data.distances is not None:
             self._given = read_distances(Path(data.distances).expanduser())
-            self._given.for_samples(study.sample_ids)  # all are there, or a sentence now
+            farthest = self._given.for_samples(study.sample_ids).max()
+            if farthest > 1 + TOLERANCE:
+                raise UserError(
+                    f"data.distances={data.distances} holds distances up to {farthest:.3g}, but"
+                    " those of the model lie in [0, 1] as UniFrac's do; give such a matrix, or"
+                    " divide this one by its largest value"
+                )
 
     def distances(self, rows: sparse.csr_matrix, ids: Sequence[str]) -> NDArray[np.float64]:
         """Distances [B, B] of these (rarefied) rows."""

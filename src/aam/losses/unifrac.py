@@ -10,10 +10,8 @@ from torch.nn import functional as F
 
 
 def unifrac_loss(predicted_BB: Tensor, true_BB: Tensor) -> Tensor:
-    """Mean squared error over the pairs of distinct samples; zero if there is no pair."""
+    """Mean squared error over the pairs of distinct samples; NaN if there is no pair."""
     pairs = torch.triu_indices(len(true_BB), len(true_BB), offset=1, device=true_BB.device)
-    if pairs.shape[1] == 0:
-        return predicted_BB.sum() * 0.0
     return F.mse_loss(predicted_BB[pairs[0], pairs[1]], true_BB[pairs[0], pairs[1]])
 
 
@@ -40,10 +38,13 @@ def unifrac_metrics(
 
 
 def pair_table(
-    sample_ids: Sequence[str], predicted_NN: NDArray[np.float64], true_NN: NDArray[np.float64]
+    sample_ids: Sequence[str],
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
+    predicted_NN: NDArray[np.float64],
+    true_NN: NDArray[np.float64],
 ) -> dict[str, list[object]]:
-    """The pairs as columns: ``sample_a``, ``sample_b``, ``true``, ``predicted``."""
-    first, second = np.triu_indices(len(sample_ids), 1)
+    """Pairs as columns: ``sample_a``, ``sample_b``, ``true``, ``predicted``."""
+    first, second = pairs
     ids = np.array(sample_ids, dtype=object)
     return {
         "sample_a": ids[first].tolist(),

@@ -36,7 +36,7 @@ class Encoder(nn.Module):
         num_clades: int,
         sample_dropout: float,
         asv_chunk_size: int,
-        activation_checkpointing: bool,
+        activation_checkpointing: str,
         unifrac: str,
         unifrac_alpha: float,
     ) -> None:

@@ -3,11 +3,12 @@
 Shapes: B rows, L positions, T slots of all rows packed one after another, D width, H heads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 
 class Attention(nn.Module):
@@ -45,11 +46,26 @@ class Attention(nn.Module):
         return out
 
 
-class Block(nn.Module):
-    """Pre-norm transformer layer (Xiong et al. 2020, "On layer normalization")."""
+def _again(part: Callable[..., Tensor], *given: object) -> Tensor:
+    """Run a part of a layer that is run again in the backward pass; no more than run in eval."""
+    if not torch.is_grad_enabled():
+        return part(*given)
+    out: Tensor = checkpoint(part, *given, use_reentrant=False)
+    return out
 
-    def __init__(self, dim: int, num_heads: int, dropout: float = 0.0) -> None:
+
+class Block(nn.Module):
+    """Pre-norm transformer layer (Xiong et al. 2020, "On layer normalization").
+
+    ``recompute`` says what is computed again in the backward pass instead of kept: of about 16
+    vectors a position, ``none`` keeps all, ``feedforward`` 7, and ``layer`` one.
+    """
+
+    def __init__(
+        self, dim: int, num_heads: int, dropout: float = 0.0, recompute: str = "none"
+    ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = Attention(dim, num_heads)
         self.feedforward_norm = nn.LayerNorm(dim)
@@ -61,9 +77,23 @@ class Block(nn.Module):
         self, x: Tensor, mask: Tensor | None = None, lengths: Sequence[int] | None = None
     ) -> Tensor:
         """``x`` is [B, L, D] with an optional mask, or [T, D] where ``lengths`` are given."""
+        if self.recompute == "layer":
+            return _again(self._whole, x, mask, lengths)
+        return self._whole(x, mask, lengths)
+
+    def _whole(self, x: Tensor, mask: Tensor | None, lengths: Sequence[int] | None) -> Tensor:
+        x = self._attend(x, mask, lengths)
+        return _again(self._transform, x) if self.recompute == "feedforward" else self._transform(x)
+
+    def _attend(self, x: Tensor, mask: Tensor | None, lengths: Sequence[int] | None) -> Tensor:
+        """The first half: each position takes from the others of its row."""
         h = self.attention_norm(x)
         h = self.attention(h, mask) if lengths is None else self.attention.packed(h, lengths)
-        x = x + self.dropout(h)
+        out: Tensor = x + self.dropout(h)
+        return out
+
+    def _transform(self, x: Tensor) -> Tensor:
+        """The second half: the feed-forward network, each position by itself."""
         out: Tensor = x + self.dropout(self.feedforward(self.feedforward_norm(x)))
         return out
 

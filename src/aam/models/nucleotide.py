@@ -6,13 +6,10 @@ Shapes: U distinct ASVs, L bases, p bases a patch, P = ⌈L/p⌉ patches, D widt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
+from aam.data.sequences import PAD, VOCAB_SIZE
 from aam.errors import UserError
 from aam.models.layers import AttentionPool, Block
-
-PAD = 0
-VOCAB_SIZE = 8  # pad, A, C, G, T, START, MASK, other IUPAC letters (aam.data.sequences)
 
 
 class NucleotideEncoder(nn.Module):
@@ -20,8 +17,8 @@ class NucleotideEncoder(nn.Module):
 
     A position reads ``patch_size`` bases at once (1: every base is a position of its own). The
     START token is a position too and is never masked. Work is done in chunks of
-    ``asv_chunk_size`` ASVs; with ``activation_checkpointing`` each layer's activations are
-    computed again in the backward pass, so that memory grows with the chunk, not with U.
+    ``asv_chunk_size`` ASVs. ``activation_checkpointing`` says what is computed again in the
+    backward pass instead of kept (``Block``), and is then there for one chunk at a time.
     """
 
     def __init__(
@@ -33,22 +30,24 @@ class NucleotideEncoder(nn.Module):
         patch_size: int,
         max_length: int,
         asv_chunk_size: int,
-        activation_checkpointing: bool,
+        activation_checkpointing: str,
     ) -> None:
         super().__init__()
         self.patch_size = patch_size
         self.max_length = max_length
         self.asv_chunk_size = asv_chunk_size
-        self.activation_checkpointing = activation_checkpointing
         num_patches = -(-max_length // patch_size)
         # One table per place within a patch; a patch is the sum of its bases' rows.
         self.base_embedding = nn.EmbeddingBag(patch_size * VOCAB_SIZE, dim, mode="sum")
         nn.init.normal_(self.base_embedding.weight, std=0.5 / patch_size**0.5)
         self.start = nn.Parameter(torch.randn(dim) * 0.02)
         self.position_embedding = nn.Parameter(torch.randn(1 + num_patches, dim) * 0.02)
-        self.blocks = nn.ModuleList(Block(dim, num_heads) for _ in range(num_layers))
+        self.blocks = nn.ModuleList(
+            Block(dim, num_heads, recompute=activation_checkpointing) for _ in range(num_layers)
+        )
         self.pool = AttentionPool(dim)
-        place = torch.arange(patch_size) * VOCAB_SIZE
+        self.place_offset: Tensor
+        place = torch.arange(patch_size, dtype=torch.int32) * VOCAB_SIZE
         self.register_buffer("place_offset", place, persistent=False)
 
     def forward(self, tokens_UL: Tensor) -> Tensor:
@@ -74,18 +73,15 @@ class NucleotideEncoder(nn.Module):
         bases_UL = F.pad(bases_UL, (0, -bases_UL.shape[1] % self.patch_size), value=PAD)
         bases_UPp = bases_UL.reshape(len(bases_UL), -1, self.patch_size)
         num_asvs, num_patches, _ = bases_UPp.shape
-        patch_UPD = self.base_embedding(
-            (bases_UPp.int() + self.place_offset.int()).flatten(0, 1)  # type: ignore[operator]
-        ).view(num_asvs, num_patches, -1)
+        patch_UPD = self.base_embedding((bases_UPp.int() + self.place_offset).flatten(0, 1)).view(
+            num_asvs, num_patches, -1
+        )
         x = torch.cat([self.start.expand(num_asvs, 1, -1), patch_UPD], dim=1)
         x = x + self.position_embedding[: 1 + num_patches]
         mask_UP = self._padding_mask(bases_UPp)
         attend = None if mask_UP is None else mask_UP[:, None, None, :]
         for block in self.blocks:
-            if self.activation_checkpointing and torch.is_grad_enabled():
-                x = checkpoint(block, x, attend, use_reentrant=False)
-            else:
-                x = block(x, attend)
+            x = block(x, attend)
         return x, mask_UP
 
     @staticmethod

@@ -18,7 +18,6 @@ class SampleStates:
 
     slots_TD: Tensor
     pooled_BD: Tensor
-    row_T: Tensor
 
 
 def log_abundance(counts_BS: Tensor, mask_BS: Tensor) -> Tensor:
@@ -61,4 +60,4 @@ class SampleEncoder(nn.Module):
             for block in self.blocks:
                 x_TD = block(x_TD, lengths=lengths)
         pooled_BD = self.pool.packed(x_TD, row_T, len(mask_BS))
-        return SampleStates(slots_TD=x_TD, pooled_BD=pooled_BD, row_T=row_T)
+        return SampleStates(slots_TD=x_TD, pooled_BD=pooled_BD)

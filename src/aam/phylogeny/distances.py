@@ -3,7 +3,6 @@
 Shapes: N samples of the matrix, B samples asked for.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -13,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aam.errors import UserError, shown
+from aam.inputs import HDF5_MAGIC, decode_text, parse_number, read_start, repeated, short
 from aam.qza import ZIP_MAGIC, read_member
 
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 NPY_MAGIC = b"\x93NUMPY"
 # Matrices written as rounded text or in single precision are symmetric only to about this much.
 TOLERANCE = 1e-6
@@ -49,7 +48,8 @@ class PrecomputedDistances:
         if missing:
             raise UserError(
                 f"{len(missing)} of {len(sample_ids)} samples are not in the distance matrix"
-                f" {self.path}: {shown(missing)} (its ids are like {shown(self.sample_ids, 2)});"
+                f" {self.path}: {shown(short(missing))} (its ids are like"
+                f" {shown(short(self.sample_ids), 2)});"
                 " give a matrix of all samples, or none to have the distances computed"
             )
         rows = [self._row[sample] for sample in sample_ids]
@@ -68,14 +68,13 @@ def read_distances(path: Path) -> PrecomputedDistances:
     UserError
         The file is none of these, or what it holds is not a distance matrix.
     """
+    start = read_start(path, "the distance matrix")
     try:
-        with path.open("rb") as file:
-            magic = file.read(8)
-        if magic == HDF5_MAGIC:
+        if start.startswith(HDF5_MAGIC):
             ids, matrix = _read_hdf5(path)
-        elif magic.startswith(NPY_MAGIC):
+        elif start.startswith(NPY_MAGIC):
             ids, matrix = _read_npy(path)
-        elif magic.startswith(ZIP_MAGIC):
+        elif start.startswith(ZIP_MAGIC):
             content = read_member(path, "DistanceMatrix", "distance-matrix.tsv")
             ids, matrix = _read_lsmat(BytesIO(content), path)
         else:
@@ -95,7 +94,8 @@ def _read_lsmat(lines: Iterable[bytes], path: Path) -> tuple[tuple[str, ...], ND
     matrix = np.empty((0, 0))
     num_rows = 0
     for number, line in enumerate(lines, start=1):
-        cells = _cells(line, number, path)
+        text = decode_text(line, "the distance matrix", path, number)
+        cells = [cell.strip() for cell in text.rstrip("\r\n").split("\t")]
         if header is None:
             if not any(cells) or cells[0].startswith("#"):
                 continue
@@ -121,7 +121,7 @@ def _read_lsmat(lines: Iterable[bytes], path: Path) -> tuple[tuple[str, ...], ND
                 f" {len(cells) - 1} distances for {len(header)} samples; is it truncated?"
             )
         try:
-            matrix[num_rows] = cells[1:]
+            matrix[num_rows] = [parse_number(cell) for cell in cells[1:]]
         except ValueError:
             raise UserError(
                 f"line {number} of the distance matrix {path} (sample {cells[0]}) holds a cell that"
@@ -134,17 +134,6 @@ def _read_lsmat(lines: Iterable[bytes], path: Path) -> tuple[tuple[str, ...], ND
             f"the distance matrix {path} ends after {num_rows} of {asked} rows; is it truncated?"
         )
     return header, matrix
-
-
-def _cells(line: bytes, number: int, path: Path) -> list[str]:
-    try:
-        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError:
-        raise UserError(
-            f"the distance matrix {path} is not in a known format; give tab-separated text, .npy,"
-            " HDF5 or .qza"
-        ) from None
-    return [cell.strip() for cell in text.rstrip("\r\n").split("\t")]
 
 
 def _read_npy(path: Path) -> tuple[tuple[str, ...], NDArray[np.floating]]:
@@ -191,10 +180,10 @@ def _check(matrix: NDArray[np.floating], ids: Sequence[str], path: Path) -> None
         )
     if len(ids) != len(matrix):
         raise UserError(f"{where} has {len(matrix)} rows but {len(ids)} ids; give one id a row")
-    repeated = [name for name, times in Counter(ids).items() if times > 1]
-    if repeated:
+    twice = repeated(ids)
+    if twice:
         raise UserError(
-            f"{len(repeated)} sample ids stand more than once in {where}: {shown(repeated)};"
+            f"{len(twice)} sample ids stand more than once in {where}: {shown(short(twice))};"
             " every sample needs its own id"
         )
     _refuse_where(lambda block, _: ~np.isfinite(block), "NaN or infinite", matrix, ids, where)

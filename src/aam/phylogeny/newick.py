@@ -14,6 +14,8 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
+from aam.inputs import parse_number, short
+
 _TOKEN = re.compile(
     r"""\s+ | \[[^\]]*\]
     | (?P<mark>[(),:;])
@@ -148,7 +150,7 @@ class _Reader:
             self.expect = "end"
         else:
             raise NewickError(
-                f"has {word!r} where ',' or ')' should stand (quote labels with spaces)"
+                f"has {short([word])[0]!r} where ',' or ')' should stand (quote labels with spaces)"
             )
 
     def _begin(self) -> int:
@@ -168,9 +170,9 @@ class _Reader:
 
 def _branch_length(word: str) -> float:
     try:
-        length = float(word.replace("_", "?"))
+        length = parse_number(word)
     except ValueError:
         length = float("nan")
     if not isfinite(length):
-        raise NewickError(f"has {word!r} for a branch length")
+        raise NewickError(f"has {short([word])[0]!r} for a branch length")
     return length

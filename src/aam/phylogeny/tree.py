@@ -12,10 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aam.errors import UserError, shown
+from aam.inputs import decode_text, read_bytes, short
 from aam.phylogeny.newick import Newick, NewickError, parse_newick
 from aam.qza import ZIP_MAGIC, read_member
 
 _log = logging.getLogger(__name__)
+
+
+class MissingTipsError(UserError):
+    """ASVs that the tree has no tip for; under other names it may have."""
 
 
 @dataclass(frozen=True)
@@ -69,36 +74,33 @@ def read_tree(path: Path, tip_names: Sequence[str]) -> Tree:
     Raises
     ------
     UserError
-        The file is no Newick tree, has negative branch lengths, names a tip of the table twice, or
-        lacks some of ``tip_names``.
+        The file is no Newick tree, has negative branch lengths or, above ``tip_names``, none but 0,
+        names one of them twice, or lacks some (``MissingTipsError``).
     """
+    content = read_bytes(path, "the tree")
+    if content.startswith(ZIP_MAGIC):
+        content = read_member(path, "Phylogeny[Rooted]", "tree.nwk")
     try:
-        newick = parse_newick(_read_text(path))
+        newick = parse_newick(decode_text(content, "the tree", path))
     except NewickError as error:
         raise UserError(f"the tree {path} {error}; give one tree in Newick format") from None
     _refuse_negative(newick, path)
     positions = _match(newick.tip_names, tip_names, path)
-    _give_notice(newick, len(tip_names), path)
     whole = Tree(
         tip_order=np.arange(len(newick.tip_names), dtype=np.int64),
         start=newick.start,
         stop=newick.stop,
         length=newick.length,
     )
-    return whole.shear(positions)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"the tree {path} cannot be read: {error.strerror or error}") from None
-    if content.startswith(ZIP_MAGIC):
-        content = read_member(path, "Phylogeny[Rooted]", "tree.nwk")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"the tree {path} is not text; give a tree in Newick format") from None
+    tree = whole.shear(positions)
+    if not tree.length.any():
+        raise UserError(
+            f"the tree {path} has no branch length above 0 between its root and the"
+            f" {len(tip_names)} ASVs of the table, so that all distances would be 0;"
+            " give a tree with branch lengths"
+        )
+    _give_notice(newick, positions, path)
+    return tree
 
 
 def _refuse_negative(newick: Newick, path: Path) -> None:
@@ -107,11 +109,11 @@ def _refuse_negative(newick: Newick, path: Path) -> None:
         tips = [newick.tip_names[newick.start[edge]] for edge in negative]
         raise UserError(
             f"{len(negative)} branch lengths of the tree {path} are negative, at or above the tips"
-            f" {shown(tips)}; give a tree whose lengths are all 0 or more"
+            f" {shown(short(tips))}; give a tree whose lengths are all 0 or more"
         )
 
 
-def _give_notice(newick: Newick, num_wanted: int, path: Path) -> None:
+def _give_notice(newick: Newick, positions: NDArray[np.int64], path: Path) -> None:
     if newick.num_without_length:
         _log.warning(
             "%d of the %d branches of the tree %s have no length and were given length 0",
@@ -126,12 +128,14 @@ def _give_notice(newick: Newick, num_wanted: int, path: Path) -> None:
             path,
             newick.num_root_children,
         )
-    if len(newick.tip_names) > num_wanted:
+    pruned = np.setdiff1d(np.arange(len(newick.tip_names)), positions)
+    if len(pruned):
         _log.info(
-            "%d of the %d tips of the tree %s are not in the table and were pruned",
-            len(newick.tip_names) - num_wanted,
+            "%d of the %d tips of the tree %s are not in the table and were pruned: %s",
+            len(pruned),
             len(newick.tip_names),
             path,
+            shown(short(newick.tip_names[position] for position in pruned)),
         )
 
 
@@ -151,12 +155,12 @@ def _match(tips: Sequence[str], wanted: Sequence[str], path: Path) -> NDArray[np
                 "%d ASVs were matched to tips of the tree %s by taking '_' and ' ' as the same: %s",
                 len(more),
                 path,
-                shown(respelled[name] for name in more),
+                shown(short(respelled[name] for name in more)),
             )
     if missing:
-        raise UserError(
+        raise MissingTipsError(
             f"{len(missing)} of {len(wanted)} ASVs are not tips of the tree {path}:"
-            f" {shown(missing)} (its tips are named like {shown(tips, 2)});"
+            f" {shown(short(missing))} (its tips are named like {shown(short(tips), 2)});"
             " give the tree that was made for this table"
         )
     return np.array([found[name] for name in wanted], dtype=np.int64)
@@ -178,6 +182,6 @@ def _look_up(
     if repeated:
         raise UserError(
             f"{len(repeated)} names stand at more than one tip of the tree {path}:"
-            f" {shown(sorted(repeated))}; every tip needs its own name"
+            f" {shown(short(sorted(repeated)))}; every tip needs its own name"
         )
     return found, [name for name in wanted if name not in found]

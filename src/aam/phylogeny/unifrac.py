@@ -38,8 +38,9 @@ class UniFrac:
         Chen et al. 2012: ``sum l (p + q)^(alpha - 1) |p - q| / sum l (p + q)^alpha`` over the edges
         with p + q > 0; alpha = 1 is the weighted one.
 
-    Values equal scikit-bio's, the root's own branch and the path to it included. Two samples that
-    share no observed branch length, as two empty ones, are at distance 0.
+    The first two equal scikit-bio's, the root's own branch and the path to it included; it has no
+    generalized UniFrac. Two samples that share no observed branch length, as two empty ones, are at
+    distance 0.
     """
 
     def __init__(self, tree: Tree, metric: str = "unweighted", alpha: float = 1.0) -> None:

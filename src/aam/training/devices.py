@@ -23,14 +23,14 @@ def pick_device(trainer: TrainerConfig) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()  # a "meta" device holds no numbers
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(
             f"trainer.device={name} is not to be had here ({str(error).splitlines()[0]}); "
             "use trainer.device=auto"
         ) from None
     wants_bf16 = trainer.precision == "bf16" and device.type == "cuda"
-    if wants_bf16 and not torch.cuda.is_bf16_supported():
+    if wants_bf16 and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise UserError("this GPU has no bf16; use trainer.precision=fp32")
     return device
 

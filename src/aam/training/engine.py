@@ -4,7 +4,6 @@ A loop gives a task: a model, training batches, a ``step`` and an ``evaluate``. 
 them into updates, checkpoints and facts. It knows no loop, no plot and no file format.
 """
 
-import logging
 import math
 import time
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from aam.config import TrainerConfig
-from aam.errors import NonFiniteError, UserError
+from aam.errors import NonFiniteError
 from aam.facts.listener import Progress
 from aam.facts.recorder import Recorder
 from aam.training.devices import peak_memory_mib
@@ -24,7 +23,7 @@ from aam.training.early_stopping import EarlyStopping
 from aam.training.optim import Schedule
 from aam.training.signals import StopRequest
 
-_log = logging.getLogger(__name__)
+_ADVICE = "start anew with a lower optimizer.lr, trainer.max_grad_norm=1 or trainer.precision=fp32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +50,10 @@ class Task(Protocol):
     def model(self) -> nn.Module:
         """What is trained, on its device."""
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The names of what ``evaluate`` gives."""
+
     def num_steps(self) -> int:
         """Training batches an epoch."""
 
@@ -67,7 +70,7 @@ class Task(Protocol):
 class Keeper(Protocol):
     """Where the engine leaves what must outlive it (``aam.training.run_folder``)."""
 
-    def save_last(self, state: dict[str, Any]) -> dict[str, str]:
+    def save_last(self, state: dict[str, Any]) -> None:
         """Keep the newest whole epoch."""
 
     def save_best(self, state: dict[str, Any]) -> dict[str, str]:
@@ -109,10 +112,16 @@ class Engine:
         self.stop = StopRequest()
 
     def fit(self) -> None:
-        """Train to the end, an early stop or a stop request; emits every fact but the first."""
-        with self.stop:
-            while self.epoch < self.trainer.epochs and not self._finished():
-                self._epoch()
+        """Train to the end, an early stop or a stop request; emits every fact but the first.
+
+        Raises
+        ------
+        StopRequestedError
+            Between two steps or epochs, if ``stop`` (in use while this runs) was asked to.
+        """
+        while self.epoch < self.trainer.epochs and not self._finished():
+            self._epoch()
+            self.stop.raise_if_asked()
         self.recorder.emit(
             "on_train_end",
             epoch=self.epoch - 1 if self.epoch else None,
@@ -136,11 +145,13 @@ class Engine:
         with torch.no_grad():
             evaluation = self.task.evaluate("val")
         val = dict(evaluation.metrics) if evaluation else {}
+        if not math.isfinite(val.get("total_loss", 0.0)):
+            raise NonFiniteError(
+                f"the validation loss is {val['total_loss']} after epoch {self.epoch + 1}, though "
+                f"every training loss was finite; {_ADVICE}"
+            )
         self.schedule.after_epoch(val.get("total_loss", train["total_loss"]))
-        metrics = {"train": train, "val": val}
-        watched = self._watched(metrics)
-        self._refuse_nonfinite({"validation " + self.stopping.metric: watched})
-        improved = self.stopping.improved(self.epoch, watched)
+        improved = self.stopping.improved(self.epoch, self._watched(train, val))
         self.curves["train"].append(train["total_loss"])
         self.curves["val"].append(val.get("total_loss"))
         epoch_time_s = time.perf_counter() - started
@@ -151,7 +162,7 @@ class Engine:
             "train_loss": train["total_loss"],
             "val_loss": val.get("total_loss"),
             "lr": self.optimizer.param_groups[0]["lr"],
-            "metrics": metrics,
+            "metrics": {"train": train, "val": val},
             "epoch_time_s": epoch_time_s,
             "total_time_s": self.seconds,
             "throughput": throughput,
@@ -170,17 +181,12 @@ class Engine:
             self.recorder.emit("on_validation_improved", **fact, artifacts=artifacts)
         self.keeper.save_last(state)
 
-    def _watched(self, metrics: Mapping[str, Mapping[str, float]]) -> float:
+    def _watched(self, train: Mapping[str, float], val: Mapping[str, float]) -> float:
         """The value that decides which epoch is best."""
-        split = "val" if metrics["val"] else "train"
         name = self.stopping.metric
-        name = "total_loss" if name == "val_loss" else name
-        if name not in metrics[split]:
-            raise UserError(
-                f"early_stopping.best_metric={name} is no figure of this run's {split} samples; "
-                f"they have {', '.join(metrics[split])}"
-            )
-        return metrics[split][name]
+        if name == "train_loss":
+            return train["total_loss"]
+        return val["total_loss" if name == "val_loss" else name]
 
     def _train(self) -> tuple[dict[str, float], int]:
         """One pass over the training batches: mean figures per step, and samples seen."""
@@ -227,8 +233,7 @@ class Engine:
                 samples = f", samples {', '.join(sample_ids)}" if sample_ids else ""
                 raise NonFiniteError(
                     f"{name} is {value} in epoch {self.epoch + 1}, update {self.update + 1}"
-                    f"{samples}; the update was not made. Try a lower optimizer.lr, "
-                    "trainer.max_grad_norm=1 or trainer.precision=fp32"
+                    f"{samples}; the update was not made; {_ADVICE}"
                 )
 
     def _progress(self, step: int, num_steps: int, values: Mapping[str, float]) -> Progress:
@@ -263,7 +268,7 @@ class Engine:
         self.curves = {name: list(curve) for name, curve in state["curves"].items()}
         self.task.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"], self.epoch)
+        self.schedule.load_state_dict(state["schedule"])
         self.stopping.load_state_dict(state["stopping"])
         torch.set_rng_state(state["rng"])
         if self.device.type == "cuda" and "cuda_rng" in state:

@@ -1,6 +1,7 @@
 """Optimizer and scheduler from their config groups: a ``_target_`` and its keywords."""
 
 import inspect
+import math
 import warnings
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -9,10 +10,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from aam.config import one_of
 from aam.errors import UserError
 
-STEPPED_PER = ("update", "epoch", "validation")
+STEPPED_PER = ("update", "epoch")
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -34,7 +37,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 def build_optimizer(config: Mapping[str, Any], model: nn.Module) -> torch.optim.Optimizer:
     """``{_target_: torch.optim.AdamW, lr: …, weight_decay: …}`` → the optimizer."""
     target, keywords = resolve("optimizer", config)
-    groups = parameter_groups(model, float(keywords.pop("weight_decay", 0.0)))
+    groups = parameter_groups(model, _number("optimizer.weight_decay", keywords))
     optimizer: torch.optim.Optimizer = _make("optimizer", target, groups, keywords)
     return optimizer
 
@@ -42,8 +45,9 @@ def build_optimizer(config: Mapping[str, Any], model: nn.Module) -> torch.optim.
 class Schedule:
     """A scheduler that knows whether updates, epochs or validations move it.
 
-    Its keywords may be ``num_updates`` or ``num_epochs``, which only the run knows: the words stand
-    for the numbers. ``warmup_updates`` is capped at a tenth of the run.
+    Its steps are updates, or epochs with ``per: epoch``; torch's ``ReduceLROnPlateau`` steps with
+    each validation. A keyword whose value is the word ``num_steps`` gets the number of steps that
+    the run has, and ``warmup_steps`` is capped at a tenth of it.
     """
 
     def __init__(
@@ -55,52 +59,48 @@ class Schedule:
         num_epochs: int,
     ) -> None:
         config = dict(config)
-        self.per = config.pop("per", "update")
-        if self.per not in STEPPED_PER:
-            raise UserError(f"scheduler.per={self.per} is not one of {', '.join(STEPPED_PER)}")
+        per = config.pop("per", "update")
+        one_of("scheduler.per", per, STEPPED_PER)
         target, keywords = resolve("scheduler", config)
-        known = {"num_updates": num_updates, "num_epochs": num_epochs}
-        for key, value in keywords.items():
-            if isinstance(value, str) and value in known:
-                keywords[key] = known[value]
-        if "warmup_updates" in keywords:
+        self.per = "validation" if target is ReduceLROnPlateau else per
+        self.num_steps = num_epochs if self.per == "epoch" else num_updates
+        keywords = {k: self.num_steps if v == "num_steps" else v for k, v in keywords.items()}
+        if "warmup_steps" in keywords:
             # Published warmups of 10,000 updates never end on studies of some hundred samples.
-            keywords["warmup_updates"] = min(int(keywords["warmup_updates"]), num_updates // 10)
+            warmup = _number("scheduler.warmup_steps", keywords)
+            keywords["warmup_steps"] = min(int(warmup), self.num_steps // 10)
         self.scheduler = _make("scheduler", target, optimizer, keywords)
-        self.num_updates = num_updates
-        self.updates = 0
+        self.steps = 0
         self._first_rates = [group["lr"] for group in optimizer.param_groups]
 
     def after_update(self) -> None:
         """Call after every optimizer step."""
-        self.updates += 1
-        # A resumed run may be longer than was planned; OneCycleLR refuses more steps.
-        if self.per == "update" and self.updates < self.num_updates:
-            self.scheduler.step()
+        if self.per == "update":
+            self._step()
 
     def after_epoch(self, val_loss: float) -> None:
         """Call after every epoch's validation."""
         if self.per == "epoch":
-            self.scheduler.step()
+            self._step()
         elif self.per == "validation":
             self.scheduler.step(val_loss)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {
-            "updates": self.updates,
-            "num_updates": self.num_updates,
+            "steps": self.steps,
+            "num_steps": self.num_steps,
             "scheduler": self.scheduler.state_dict(),
         }
 
-    def load_state_dict(self, state: dict[str, Any], num_epochs_done: int) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint.
 
         Where the run has become longer or shorter than it was planned, the new plan is followed
         from where it would stand now: the old one's state ends where the old run would have.
         """
-        self.updates = state["updates"]
-        if state["num_updates"] == self.num_updates or self.per == "validation":
+        self.steps = state["steps"]
+        if state["num_steps"] == self.num_steps or self.per == "validation":
             self.scheduler.load_state_dict(state["scheduler"])
             return
         # torch's schedulers make each rate from the one before it: start from the first again.
@@ -108,12 +108,16 @@ class Schedule:
             self.scheduler.optimizer.param_groups, self._first_rates, strict=True
         ):
             group["lr"] = rate
-        num_steps = num_epochs_done if self.per == "epoch" else self.updates
         with warnings.catch_warnings():
             # The optimizer's steps are in the checkpoint; torch would miss them here.
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-            for _ in range(min(num_steps, self.num_updates - 1)):
+            for _ in range(min(self.steps, self.num_steps - 1)):
                 self.scheduler.step()
+
+    def _step(self) -> None:
+        self.steps += 1
+        if self.steps < self.num_steps:  # OneCycleLR refuses one more
+            self.scheduler.step()
 
 
 def resolve(group: str, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -145,10 +149,22 @@ def resolve(group: str, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]
     return target, keywords
 
 
+def _number(key: str, keywords: dict[str, Any]) -> float:
+    """Take a number that is no less than 0 out of the keywords; 0 where there is none."""
+    value = keywords.pop(key.partition(".")[2], 0.0)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise UserError(f"{key}={value} must be a number of at least 0")
+    return number
+
+
 def _make(group: str, target: Any, subject: object, keywords: Mapping[str, Any]) -> Any:
     """Call the target; what it refuses (``lr=-1``, a setting left out) is the user's to mend."""
     try:
         return target(subject, **keywords)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, IndexError, ZeroDivisionError) as error:
         given = ", ".join(f"{key}={value}" for key, value in keywords.items())
         raise UserError(f"the {group} cannot be made with {given}: {error}") from None

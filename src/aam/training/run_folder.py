@@ -1,33 +1,44 @@
 """What a run leaves in its folder beside the facts: checkpoints and prediction tables."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from aam.facts.tables import write_tsv
-from aam.training.checkpoint import BEST, LAST, link_model, save_checkpoint
+from aam.training.checkpoint import BEST, LAST, link_model, load_checkpoint, save_checkpoint
 
 
 class RunFolder:
-    """Keeps checkpoints and tables under ``run_dir``; with None it keeps nothing.
+    """Keeps checkpoints and tables under ``run_dir``; with None, only the best model in memory.
 
-    Every method gives the artifacts it wrote: name → path relative to the run folder.
+    Artifacts are given as name → path relative to the run folder.
     """
 
     def __init__(self, run_dir: Path | None, config: dict[str, Any]) -> None:
         self.run_dir = run_dir
         self.config = config
+        self._best: dict[str, Any] | None = None
 
-    def save_last(self, state: dict[str, Any]) -> dict[str, str]:
+    def save_last(self, state: dict[str, Any]) -> None:
         """The newest whole epoch, where a resume starts."""
-        return self._save(LAST, "last", state)
+        if self.run_dir is not None:
+            save_checkpoint(self.run_dir / LAST, {**state, "config": self.config})
 
     def save_best(self, state: dict[str, Any]) -> dict[str, str]:
         """The one best model, and the link ``model.pt`` to it."""
-        artifacts = self._save(BEST, "best_model", state)
-        if self.run_dir is not None:
-            link_model(self.run_dir)
-        return artifacts
+        if self.run_dir is None:
+            self._best = deepcopy({key: state[key] for key in ("model", "epoch")})
+            return {}
+        save_checkpoint(self.run_dir / BEST, {**state, "config": self.config})
+        link_model(self.run_dir)
+        return {"best_model": BEST}
+
+    def best(self) -> dict[str, Any] | None:
+        """The state that ``save_best`` was last given, ``model`` and ``epoch`` at least."""
+        if self.run_dir is None or not (self.run_dir / BEST).exists():
+            return self._best
+        return load_checkpoint(self.run_dir / BEST)
 
     def save_tables(self, tables: Mapping[str, Mapping[str, list[Any]]]) -> dict[str, str]:
         """Tables of an evaluation, as ``predictions/NAME.tsv``."""
@@ -38,9 +49,3 @@ class RunFolder:
             (self.run_dir / path).parent.mkdir(exist_ok=True)
             write_tsv(self.run_dir / path, tables[name])
         return artifacts
-
-    def _save(self, file: str, name: str, state: dict[str, Any]) -> dict[str, str]:
-        if self.run_dir is None:
-            return {}
-        save_checkpoint(self.run_dir / file, {**state, "config": self.config})
-        return {name: file}

@@ -1,10 +1,25 @@
 """Stop requests from outside: Ctrl-C and what schedulers send before they take a machine away."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
 from aam.errors import StopRequestedError
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Have SIGINT and SIGTERM raise ``StopRequestedError`` wherever the program stands."""
+    before = {number: signal.signal(number, _raise) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class StopRequest:
@@ -15,7 +30,7 @@ class StopRequest:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPING:
             self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -31,3 +46,7 @@ class StopRequest:
     def _note(self, number: int, _: FrameType | None) -> None:
         self.name = signal.Signals(number).name
         signal.signal(number, self._before[number])
+
+
+def _raise(number: int, _: FrameType | None) -> None:
+    raise StopRequestedError(signal.Signals(number).name)

@@ -37,7 +37,8 @@ class TrainingCurves:
         curves = total_losses(facts)
         split = "val" if "val" in curves else "train"
         limits = scaled(
-            facts.thresholds, list(facts.field("train_loss")), list(facts.field("val_loss"))
+            facts.thresholds,
+            *([event[name] for event in facts.epochs] for name in ("train_loss", "val_loss")),
         )
         lines = _findings_lines(facts.epochs[-1]["diagnostics"])
         height = LINE_INCHES * len(lines)
@@ -74,7 +75,7 @@ def _draw_change(axes: "Axes", facts: RunFacts, values: Values, split: str) -> N
 def _draw_gap(
     axes: "Axes", facts: RunFacts, curves: dict[str, Values], limits: DiagnosticsConfig
 ) -> None:
-    axes.set_title("Generalization gap (val - train)")
+    axes.set_title("Gap (validation - training)")
     if len(curves) < 2:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "no validation", ha="center", color=style.GREY, fontsize=16)
@@ -86,7 +87,7 @@ def _draw_gap(
     style.epoch_axis(axes, int(facts.epoch_numbers[-1]))
     style.focus(axes, gap)
     _shade_above(axes, limits.gap, 0.0)
-    _name_zone(axes, f"overfitting: > {limits.gap:.3g}, growing")
+    _name_zone(axes, f"overfitting: > {limits.gap:.2g}, growing")
 
 
 def _draw_scatter(
@@ -107,7 +108,7 @@ def _draw_scatter(
     _shade_above(axes, limits.std, float(std[unstable].max(initial=0.0)))
     axes.set_ylim(bottom=0)
     axes.set_title(f"Std of {window} epochs ({split} loss)")
-    _name_zone(axes, f"unstable: > {limits.std:.3g}, not falling")
+    _name_zone(axes, f"unstable: > {limits.std:.2g}, not falling")
 
 
 def _shade_above(axes: "Axes", limit: float, highest: float) -> None:

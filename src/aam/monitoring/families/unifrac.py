@@ -1,5 +1,6 @@
 """Predicted against true UniFrac distances over pairs of samples."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -31,27 +32,8 @@ def read_pairs(path: Path) -> Pairs:
     return Pairs(values[:, 0], values[:, 1])
 
 
-def r_squared(pairs: Pairs) -> float:
-    """Coefficient of determination: 1 - squared error / squared error of the mean; NaN if flat."""
-    total = np.square(pairs.true - pairs.true.mean()).sum()
-    return float(1 - np.square(pairs.predicted - pairs.true).sum() / total) if total > 0 else np.nan
-
-
-def spearman(pairs: Pairs) -> float:
-    """Spearman's rank correlation, ties given their mean rank; NaN if either side is flat."""
-    if np.ptp(pairs.true) == 0 or np.ptp(pairs.predicted) == 0:
-        return float("nan")
-    return float(np.corrcoef(_ranks(pairs.true), _ranks(pairs.predicted))[0, 1])
-
-
-def _ranks(values: Values) -> Values:
-    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
-    mean_rank: Values = np.cumsum(sizes) - (sizes - 1) / 2
-    return mean_rank[group.ravel()]
-
-
 class UniFracPairs:
-    """Density of all pairs, with the 1:1 line, a linear fit and the numbers beside them."""
+    """Density of the pairs kept, with the 1:1 line and a linear fit; the numbers are the facts'."""
 
     name: ClassVar[str] = "unifrac"
 
@@ -72,7 +54,7 @@ class UniFracPairs:
         figure = style.new_figure(11.6, 8.2, _title(facts), facts.label)
         axes, side = figure.subplots(1, 2, width_ratios=[3.1, 1])
         _draw_pairs(axes, pairs)
-        _draw_side(side, axes, pairs)
+        _draw_side(side, axes, facts.events[-1]["metrics"].get(_split(facts), {}), len(pairs.true))
         return figure
 
 
@@ -121,17 +103,19 @@ def _draw_pairs(axes: "Axes", pairs: Pairs) -> None:
     axes.set_ylabel("predicted distance")
 
 
-def _draw_side(side: "Axes", axes: "Axes", pairs: Pairs) -> None:
+def _draw_side(side: "Axes", axes: "Axes", metrics: Mapping[str, float], num_shown: int) -> None:
     """Write numbers and legend beside the pairs, where they cover nothing."""
     side.axis("off")
-    mae = float(np.abs(pairs.predicted - pairs.true).mean())
-    numbers = (
-        ("R² of 1:1", f"{r_squared(pairs):.3f}"),
-        ("Spearman", f"{spearman(pairs):.3f}"),
-        ("MAE", f"{mae:.3f}"),
-        ("pairs", f"{pairs.true.size:,}"),
-    )
-    for row, (name, value) in enumerate(numbers):
+    numbers = [
+        (label, f"{metrics[name]:.3f}")
+        for name, label in (
+            ("unifrac_r2", "R² of 1:1"),
+            ("unifrac_spearman", "Spearman"),
+            ("unifrac_mae", "MAE"),
+        )
+        if metrics.get(name) is not None
+    ]
+    for row, (name, value) in enumerate([*numbers, ("pairs shown", f"{num_shown:,}")]):
         top = 1.0 - 0.125 * row
         side.text(0, top, name, va="top", color=style.GREY, fontsize=13)
         side.text(0, top - 0.042, value, va="top", fontsize=21, fontweight="bold")

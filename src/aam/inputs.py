@@ -14,9 +14,7 @@ MAX_ID_SHOWN = 40  # an ASV id is often its whole sequence
 
 def read_bytes(path: Path, what: str) -> bytes:
     """The whole content of a file that has some; ``what`` names it in the sentence, "the table"."""
-    start = read_start(path, what)
-    if start.startswith(GZIP_MAGIC):
-        raise UserError(f"{what} {path} is gzip-compressed; decompress it first (gunzip)")
+    read_start(path, what)
     return path.read_bytes()
 
 
@@ -26,7 +24,7 @@ def read_start(path: Path, what: str) -> bytes:
     Raises
     ------
     UserError
-        There is no such file, it is a directory, cannot be read, or is empty.
+        There is no such file, it is a directory, cannot be read, is empty, or is compressed.
     """
     if path.is_dir():
         raise UserError(f"{what} {path} is a directory; give a file")
@@ -39,17 +37,22 @@ def read_start(path: Path, what: str) -> bytes:
         raise UserError(f"{what} {path} cannot be read: {error.strerror or error}") from None
     if not start:
         raise UserError(f"{what} {path} is empty (0 bytes); check how it was made or copied")
+    if start.startswith(GZIP_MAGIC):
+        raise UserError(f"{what} {path} is gzip-compressed; decompress it first (gunzip)")
     return start
 
 
-def decode_text(content: bytes, what: str, path: Path) -> str:
-    """UTF-8 text, with or without a byte order mark; ``UserError`` for anything else."""
+def decode_text(content: bytes, what: str, path: Path, first_line: int = 1) -> str:
+    """UTF-8 text, with or without a byte order mark; ``UserError`` for anything else.
+
+    ``first_line`` is the number of the line that ``content`` begins with.
+    """
     if content.startswith(UTF16_MARKS):
         raise UserError(f"{what} {path} is UTF-16 text; save it as UTF-8 (in Excel: as plain text)")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = content.count(b"\n", 0, error.start) + first_line
         raise UserError(
             f"{what} {path} is not UTF-8 text (byte 0x{content[error.start]:02x} in line {line});"
             " save it as UTF-8"
@@ -57,6 +60,11 @@ def decode_text(content: bytes, what: str, path: Path) -> str:
     if "\0" in text:
         raise UserError(f"{what} {path} is a binary file, not text; give the text file")
     return text
+
+
+def parse_number(cell: str) -> float:
+    """A number as Python reads it, without its underscores: to other programs 1_000 is none."""
+    return float(cell.replace("_", "?"))
 
 
 def repeated(names: Iterable[str]) -> list[str]:

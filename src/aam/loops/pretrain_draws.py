@@ -1,0 +1,183 @@
+"""What is drawn for pretraining: batches, rarefied rows, masked bases and withheld counts.
+
+Nothing here depends on the model, and every draw is made from (seed, stream, epoch, step) and not
+from the draw before it, so that a run that goes on draws what it would have drawn.
+
+Shapes: U distinct ASVs, L bases, B samples, N samples of a split, S slots, T filled slots.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aam.config import LoopConfig
+from aam.data.batches import Batch, BatchMaker, shuffled
+from aam.data.splits import Split
+from aam.losses.nucleotides import MaskedView, mask_bases
+from aam.losses.targets import UnifracTargets
+
+TRAIN, VAL, TEST = range(3)  # streams of random numbers
+EVAL_BATCH = 64
+MAX_MASKED_IN_EVAL = 1024  # ASVs
+MAX_PAIRS_KEPT = 20_000
+
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A batch, and what the auxiliary losses need; None where one is off."""
+
+    batch: Batch
+    log_pd_B: Tensor | None  # standardized log Faith's PD
+    hidden_T: Tensor | None  # slots whose abundance is withheld
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingBatch:
+    """A training batch with its distances and the masked view of some of its ASVs."""
+
+    drawn: Drawn
+    true_BB: NDArray[np.float64]
+    view: MaskedView | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A split as it is judged: the same rows, distances and masks in every epoch."""
+
+    sample_ids: tuple[str, ...]
+    tokens: Tensor  # uint8 [U, 1+L], each distinct ASV of the split once
+    batches: tuple[tuple[Drawn, Tensor], ...]  # with the row in ``tokens`` of each of its ASVs
+    true_NN: NDArray[np.float64]
+    pairs_kept: Pairs
+    view: MaskedView | None
+
+
+class Draws:
+    """Makes training batches, and what a split is judged on."""
+
+    def __init__(
+        self,
+        *,
+        maker: BatchMaker,
+        targets: UnifracTargets,
+        split: Split,
+        loop: LoopConfig,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self.maker = maker
+        self.targets = targets
+        self.split = split
+        self.loop = loop
+        self.batch_size = batch_size
+        self.seed = seed
+        self._log_pd_mean, self._log_pd_std = self._log_pd_scale()
+
+    def num_steps(self) -> int:
+        """Training batches an epoch: whole passes over the samples, ``min_updates`` at least."""
+        return self._passes() * self._steps_of_pass()
+
+    def training(self, epoch: int) -> Iterator[TrainingBatch]:
+        """Batches of the epoch, each with draws of its own."""
+        order = self._rng(TRAIN, epoch)
+        batches = (
+            samples
+            for _ in range(self._passes())
+            for samples in shuffled(self.split.train, self.batch_size, order)
+        )
+        for step, samples in enumerate(batches):
+            rng = self._rng(TRAIN, epoch, step + 1)
+            batch = self.maker.training(samples, rng)
+            yield TrainingBatch(
+                drawn=self._draw(batch, rng),
+                true_BB=self.targets.distances(batch.rows, batch.sample_ids),
+                view=self._mask(batch.tokens, rng, self.loop.masked_asvs),
+            )
+
+    def hold(self, split: str) -> Held | None:
+        """Draw what ``val`` or ``test`` is judged on; None if that split is empty."""
+        samples = getattr(self.split, split)
+        if not len(samples):
+            return None
+        rng = self._rng(VAL if split == "val" else TEST)
+        if len(samples) > self.loop.max_eval_samples:
+            samples = np.sort(rng.choice(samples, self.loop.max_eval_samples, replace=False))
+        rows = self.maker.rows(samples, rng)
+        ids = tuple(self.maker.study.sample_ids[i] for i in samples)
+        batches = [
+            self.maker.fixed(rows[i : i + EVAL_BATCH], samples[i : i + EVAL_BATCH])
+            for i in range(0, len(samples), EVAL_BATCH)
+        ]
+        columns = np.unique(np.concatenate([batch.columns.numpy() for batch in batches]))
+        tokens = torch.from_numpy(self.maker.study.tokens[columns])
+        return Held(
+            sample_ids=ids,
+            tokens=tokens,
+            batches=tuple(
+                (
+                    self._draw(batch, rng),
+                    torch.from_numpy(np.searchsorted(columns, batch.columns.numpy())),
+                )
+                for batch in batches
+            ),
+            true_NN=self.targets.distances(rows, ids),
+            pairs_kept=_some_pairs(len(samples), rng),
+            view=self._mask(tokens, rng, min(1.0, MAX_MASKED_IN_EVAL / len(tokens))),
+        )
+
+    def _steps_of_pass(self) -> int:
+        return max(1, len(self.split.train) // self.batch_size)
+
+    def _passes(self) -> int:
+        return -(-self.loop.min_updates // self._steps_of_pass())
+
+    def _draw(self, batch: Batch, rng: np.random.Generator) -> Drawn:
+        """As large a share of the counts is withheld as of the bases."""
+        hidden_T = None
+        if self.loop.count_weight:
+            hidden = rng.random(int(batch.mask.sum())) < self.loop.mask_fraction
+            hidden[rng.integers(len(hidden))] = True  # a mean over none would be NaN
+            hidden_T = torch.from_numpy(hidden)
+        log_pd_B = self._faith_pd(batch) if self.loop.faith_pd_weight else None
+        return Drawn(batch=batch, log_pd_B=log_pd_B, hidden_T=hidden_T)
+
+    def _mask(self, tokens: Tensor, rng: np.random.Generator, share: float) -> MaskedView | None:
+        """A masked view of a share of the ASVs."""
+        if not self.loop.nuc_weight:
+            return None
+        chosen = np.sort(rng.permutation(len(tokens))[: max(1, round(share * len(tokens)))])
+        return mask_bases(
+            tokens[torch.from_numpy(chosen)],
+            rng,
+            fraction=self.loop.mask_fraction,
+            spans=self.loop.mask_spans,
+        )
+
+    def _faith_pd(self, batch: Batch) -> Tensor:
+        log_pd_B = np.log(np.maximum(self.targets.faith_pd(batch.rows), 1e-12))
+        return torch.from_numpy((log_pd_B - self._log_pd_mean) / self._log_pd_std).float()
+
+    def _log_pd_scale(self) -> tuple[float, float]:
+        """Mean and spread of log Faith's PD over the training samples, where it is learned."""
+        if not self.loop.faith_pd_weight:
+            return 0.0, 1.0
+        rows = self.maker.study.counts[self.split.train]
+        log_pd = np.log(np.maximum(self.targets.faith_pd(rows), 1e-12))
+        return float(log_pd.mean()), float(log_pd.std()) or 1.0
+
+    def _rng(self, *stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *stream])
+
+
+def _some_pairs(num_samples: int, rng: np.random.Generator) -> Pairs:
+    first, second = np.triu_indices(num_samples, 1)
+    if len(first) > MAX_PAIRS_KEPT:
+        kept = np.sort(rng.choice(len(first), MAX_PAIRS_KEPT, replace=False))
+        first, second = first[kept], second[kept]
+    return first, second
