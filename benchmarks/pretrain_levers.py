@@ -131,7 +131,7 @@ VARIANTS: dict[str, dict] = {
     "layers_1": {"model": {"nucleotide_layers": 1}},
     "layers_4": {"model": {"nucleotide_layers": 4}},
     "width_128": {"model": {"dim": 128}},
-    "masked_asvs_25": {"loop": {"masked_asvs": 0.25}},
+    "masked_asvs_10": {"loop": {"masked_asvs": 0.1}},
     "rarefied_2000": {"data": {"rarefaction_depth": 2000}},
 }
 

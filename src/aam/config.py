@@ -155,7 +155,7 @@ class LoopConfig:
     count_weight: float = 0.0
     mask_fraction: float = 0.15
     mask_spans: bool = False
-    masked_asvs: float = 0.1
+    masked_asvs: float = 0.25
     max_eval_samples: int = 512
     min_updates: int = 50
 
@@ -180,7 +180,7 @@ class ModelConfig:
     max_length: int = 300
     num_clades: int = 128
     sample_dropout: float = 0.0
-    asv_chunk_size: int = 128
+    asv_chunk_size: int = 64
     activation_checkpointing: str = "none"
 
     def __post_init__(self) -> None:
