@@ -43,6 +43,10 @@ def raising(error):
             "there is no config key optimizer.learning_rate; did you mean optimizer.lr?",
         ),
         ("trainer.epoch=3", "there is no config key trainer.epoch; did you mean trainer.epochs?"),
+        (
+            "model.name=base",
+            "there is no config key model.name; choose by model=, one of base, large, small, tiny",
+        ),
         ("+lrr=3", "there is no config key lrr; did you mean optimizer.lr?"),
         ("+model.dimm=3", "there is no config key model.dimm; did you mean model.dim?"),
         ("batch_size=8", "there is no config key batch_size; did you mean data.batch_size?"),

@@ -39,6 +39,11 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
 
 def unknown_key(key: str, arguments: Sequence[str]) -> str:
     """The sentence for a key that does not exist."""
+    group, _, leaf = key.partition(".")
+    if leaf == "name" and group in groups():
+        return (
+            f"there is no config key {key}; choose by {group}=, one of {', '.join(groups()[group])}"
+        )
     near = nearest(key, _keys(arguments))
     hint = f"did you mean {near}?" if near else "aam-train --help lists all keys"
     return f"there is no config key {key}; {hint}"
