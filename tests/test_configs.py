@@ -85,6 +85,7 @@ def test_where_the_default_choices_differ_from_the_dataclasses():
         "optimizer",
         "scheduler",
         "logging.families",
+        "data.group_column",  # of data=demo
         "trainer.epochs",  # of data=demo
         "trainer.num_threads",  # of data=demo
         "trainer.max_grad_norm",  # of loop=pretrain
