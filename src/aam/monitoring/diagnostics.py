@@ -19,7 +19,7 @@ Finding = dict[str, str]
 # The last epochs are compared with as many before them, by medians: one spike is no trend.
 WINDOW = 3
 # A gap grows when it has become larger by this share of the allowed gap: less is noise.
-GROWTH = 0.1
+GROWTH = 0.25
 
 
 def diagnose(
