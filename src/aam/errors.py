@@ -17,8 +17,11 @@ class NonFiniteError(Exception):
     """A loss, output or gradient that is NaN or infinite: the update was not made."""
 
 
-class StopRequestedError(Exception):
-    """A signal asked the run to stop; the newest whole epoch is saved."""
+class StopRequestedError(BaseException):
+    """A signal asked the run to stop; the newest whole epoch is saved.
+
+    Like ``KeyboardInterrupt`` no ``Exception``: libraries on the way would take it for an error.
+    """
 
 
 def shown(names: object, limit: int = 3) -> str:

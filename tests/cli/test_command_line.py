@@ -265,6 +265,31 @@ def test_a_signal_ends_a_sweep_wherever_the_job_stands(aam_train, loop, saved, c
     assert signal.getsignal(number) == before
 
 
+def test_a_signal_is_not_taken_for_an_error_on_its_way(aam_train, monkeypatch):
+    """OmegaConf, which resolves the folder's name, wraps every ``Exception``."""
+
+    def interrupted(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr("aam.cli.composing._name", interrupted)
+    done = aam_train()
+    assert (done.code, done.err.startswith("stopped by SIGTERM before")) == (130, True)
+
+
+def test_options_may_stand_anywhere(aam_train, loop):
+    assert (
+        aam_train("model=small", "--multirun", "scheduler=cosine,plateau", "~experiment").code == 0
+    )
+    assert [config.model.dim for config, _ in loop.calls] == [64, 64]
+
+
+def test_an_empty_variable_is_not_set(aam_train, loop, monkeypatch, tmp_path):
+    monkeypatch.setenv("AAM_OUTPUTS", "")
+    assert aam_train().code == 0
+    assert loop.calls[0][1].run_dir.parent.parent == tmp_path / "outputs"
+
+
 def test_a_sweep_that_would_leave_nothing_is_refused(aam_train, loop, outputs):
     done = aam_train("-m", "trainer.seed=0,1", "logging.save_artifacts=false")
     assert done.code == 2

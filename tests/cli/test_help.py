@@ -1,5 +1,6 @@
 """``aam-train --help``: quick, and naming all that there is."""
 
+import os
 import re
 import subprocess
 import sys
@@ -38,6 +39,12 @@ def test_a_reader_that_leaves_is_no_error():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_a_terminal_without_the_signs_is_no_error():
+    code = "import sys; sys.argv = ['aam-train', '--help']; import aam.cli.train as t; t.main()"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
 
 
 def test_names_every_choice_and_key(aam_train):

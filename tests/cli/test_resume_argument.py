@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from aam.config import EarlyStoppingConfig as Stopping
-from aam.config import TrainerConfig
+from aam.errors import UserError
 
 
 @pytest.fixture
@@ -29,19 +28,30 @@ def test_goes_on_with_its_own_config_and_what_is_changed_now(
         changes = (f"trainer.epochs={epochs}", "early_stopping.patience=null")
         assert aam_train(f"resume={run_dir}", *changes, "logging.make_plots=false").code == 0
     assert aam_train(f"resume=../outputs/runs/{run_dir.name}").code == 0
-    (_, run), (config, _), (plain, last) = loop.calls
+    (_, run), (config, _), (again, last) = loop.calls
     assert run.resume
     assert run.run_dir == run_dir
     assert last.run_dir.resolve() == run_dir.resolve()
     assert (config.trainer.epochs, config.early_stopping.patience) == (300, None)
     assert not config.logging.make_plots
-    assert (plain.trainer, plain.early_stopping) == (TrainerConfig(max_grad_norm=1), Stopping())
+    assert again == config  # what was changed before still holds
     assert config.model.dim == 64
     assert (config.data.table, config.data.tree) == (str(tmp_path / "t.biom"), "/n.nwk")
     notes = {path.name: path for path in (run_dir / ".hydra").iterdir()}
     assert {name: notes[name].read_bytes() for name in before} == before
     assert sorted(notes.keys() - before.keys()) == ["resume-1.yaml", "resume-2.yaml"]
     assert OmegaConf.load(notes["resume-2.yaml"])[0] == "trainer.epochs=300"
+
+
+def test_a_change_of_a_resume_that_was_refused_is_forgotten(aam_train, loop, run_dir):
+    def refuse(config, run):
+        raise UserError("other data")
+
+    loop.then = refuse
+    assert aam_train(f"resume={run_dir}", "trainer.epochs=200").code == 2
+    loop.then = lambda config, run: None
+    assert aam_train(f"resume={run_dir}").code == 0
+    assert [config.trainer.epochs for config, _ in loop.calls] == [200, 50]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -13,6 +14,7 @@ from aam.config import DataConfig
 from aam.data.batches import Batch, BatchMaker, rarefy, shuffled
 from aam.data.sequences import tokenize
 from aam.data.study import Study, load_study
+from aam.errors import UserError
 
 TABLES = hnp.arrays(
     np.int64, st.tuples(st.integers(1, 6), st.integers(1, 9)), elements=st.integers(0, 12)
@@ -60,6 +62,11 @@ def test_rarefying_draws_exactly_the_depth(counts: np.ndarray, depth: int, seed:
     assert drawn.sum(1).A1.tolist() == np.minimum(counts.sum(1), depth).tolist()
     assert drawn.data.all()
     assert drawn.has_canonical_format
+
+
+def test_rarefying_more_than_can_be_drawn_from_is_refused() -> None:
+    with pytest.raises(UserError, match=r"depth=5 cannot be drawn from a sample of 1000000000 r"):
+        rarefy(sparse.csr_matrix([[10**9 - 1, 1]]), 5, np.random.default_rng(0))
 
 
 def test_rarefying_is_hypergeometric() -> None:

@@ -267,6 +267,18 @@ def test_a_tree_without_lengths(tmp_path: Path, named_by_sequence: bool) -> None
     assert "no branch length above 0" in refused(data)
 
 
+def test_tips_that_are_missing_are_those_of_the_nearer_names(tmp_path: Path) -> None:
+    """Ids are md5 sums, tips are sequences, and one is missing: not all of them by their ids."""
+    data = md5_study(tmp_path, tips=[*SEQUENCES[:3], "ACGTACGTACGTTTTT"])
+    assert "1 of 4 ASVs are not tips of the tree" in refused(data)
+
+
+def test_ids_that_lie_beside_a_matrix_are_an_input_too(tmp_path: Path) -> None:
+    data = replace(write_study(tmp_path), distances=str(tmp_path / "d.npy"))
+    np.save(tmp_path / "d.npy", np.zeros((2, 2)))
+    assert load_study(data).files["distances_ids"] == tmp_path / "d.ids.txt"
+
+
 def test_ids_that_are_no_sequences(tmp_path: Path) -> None:
     assert (
         "1 of 4 ASV ids of the table are not DNA sequences (OTU_7); set data.rep_seqs="

@@ -144,6 +144,23 @@ def test_figures_and_pairs_agree(whole_run: tuple[Path, float]) -> None:
         assert {"nuc_loss", "nuc_accuracy"} <= set(event["metrics"][split])
 
 
+def test_faith_pd_is_standardized_at_the_depth_that_is_learned() -> None:
+    loop = LoopConfig(min_updates=20, faith_pd_weight=1.0)
+    draws = make_task(loop=loop).draws
+    log_pd = torch.cat([given.drawn.log_pd_B for given in draws.training(0)])
+    assert abs(float(log_pd.mean())) < 0.2  # of the whole samples it would be -0.5
+    assert 0.8 < float(log_pd.std()) < 1.25
+
+
+def test_sequences_too_long_are_refused_before_the_training(tmp_path: Path) -> None:
+    config = make_config(model=ModelConfig(**SHAPE | {"max_length": 100}))
+    with pytest.raises(
+        UserError, match=r"150 bases but the model reads 100; set model\.max_length"
+    ):
+        find_loop("pretrain")(config, Run(run_dir=tmp_path))
+    assert not (tmp_path / "facts").exists()
+
+
 def make_task(**changes: Any) -> PretrainTask:
     data = DataConfig(rarefaction_depth=500)
     study = load_study(data)

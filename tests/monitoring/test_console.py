@@ -175,6 +175,7 @@ def test_resumed_run_goes_on_with_the_epochs_before(
     assert lines[1] == "Resumed: goes on with epoch 31"
     assert lines[2].startswith("Epoch 31/40 | ")
     assert lines[2].endswith("Gap +0.0900 | Δ -0.0100")
+    assert "since it was resumed)" in console._outcome()
 
 
 def test_failed_run_says_so(make_event: Callable[..., Event]) -> None:

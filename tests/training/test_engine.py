@@ -121,6 +121,12 @@ def test_a_validation_that_is_not_finite_is_never_the_best(tmp_path: Path) -> No
     assert load_checkpoint(run / LAST)["epoch"] == load_checkpoint(run / BEST)["epoch"] == 1
 
 
+def test_a_watched_figure_that_is_never_defined_is_refused(tmp_path: Path) -> None:
+    task = ToyTask(mishap={0: "no figure"})
+    with pytest.raises(UserError, match=r"best_metric=mae is nan after epoch 1.*choose another"):
+        run_toy(task, make_config(best_metric="mae"), tmp_path / "run")
+
+
 def test_any_other_error_is_a_fact_too(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="cable"):
         run_toy(ToyTask(mishap={(0, 2): "error"}), make_config(), tmp_path / "run")

@@ -79,6 +79,8 @@ class ToyTask:
         if mishap == "signal in validation":
             os.kill(os.getpid(), signal.SIGTERM)
         metrics = {"total_loss": float(error.square().mean()), "mae": float(error.abs().mean())}
+        if mishap == "no figure":
+            metrics["mae"] = float("nan")
         return Evaluation(metrics=metrics, tables={"val_toy": {"error": error.tolist()}})
 
 

@@ -45,6 +45,7 @@ def through_hydra(job: Callable[[DictConfig], None]) -> None:
 def register() -> None:
     """Tell Hydra the schema and what its files need: the names of folders."""
     ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("aam.outputs", _outputs, replace=True)
     OmegaConf.register_new_resolver("aam.name", _name, replace=True)
     OmegaConf.register_new_resolver("aam.job", _job_name, replace=True)
 
@@ -79,6 +80,11 @@ def _raising_errors() -> Iterator[None]:
             del os.environ[FULL_ERROR]
         else:
             os.environ[FULL_ERROR] = before
+
+
+def _outputs() -> str:
+    """The folder of all runs; a variable that is empty is not set."""
+    return os.environ.get("AAM_OUTPUTS") or "outputs"
 
 
 def _name(*parts: object) -> str:

@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from aam.cli.composing import FULL_ERROR, as_config, through_hydra
 from aam.cli.logs import console, train_log
 from aam.cli.outcome import EXIT_NOTHING_TO_RESUME, attempt
-from aam.cli.resume import find_run, is_resume
+from aam.cli.resume import find_run, is_resume, note
 from aam.config import Config
-from aam.errors import EXIT_INTERRUPTED, EXIT_OK
+from aam.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USER_ERROR
 from aam.loops import find_loop
 from aam.loops.run import Run
 from aam.training.signals import stopped_by_signals
@@ -62,12 +62,16 @@ def _job(composed: DictConfig) -> int:
 
 
 def _resume(arguments: Sequence[str]) -> int:
-    config, run_dir = find_run(arguments)
+    config, run_dir, changes = find_run(arguments)
+    noted = note(run_dir, changes) if changes else None
     with train_log(run_dir):
         _log.info("%s", shlex.join(["aam-train", *arguments]))
-        return attempt(
+        code = attempt(
             lambda: _train(config, Run(run_dir=run_dir, resume=True)), arguments, run_dir
         )
+    if noted is not None and code == EXIT_USER_ERROR:
+        noted.unlink()  # refused: nothing was changed
+    return code
 
 
 def _train(config: Config, run: Run) -> None:

@@ -32,7 +32,7 @@ def attempt(
     """
     try:
         action()
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, StopRequestedError) as error:
         code, sentence = _judge(error, arguments, run_dir)
         _log.error("%s", sentence, exc_info=error, extra={"foreseen": code != EXIT_FAILED})
         return code

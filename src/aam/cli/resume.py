@@ -1,6 +1,7 @@
 """``aam-train resume=RUN_DIR``: take up a run where its newest whole epoch left it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,10 +30,10 @@ def is_resume(arguments: Sequence[str]) -> bool:
     return any(argument.startswith("resume=") for argument in arguments)
 
 
-def find_run(arguments: Sequence[str]) -> tuple["Config", Path]:
-    """The configuration and the folder of the run to go on with.
+def find_run(arguments: Sequence[str]) -> tuple["Config", Path, list[str]]:
+    """The configuration and the folder of the run to go on with, and what is changed now.
 
-    What is changed now is noted beside the run's own configuration, which stays as it is.
+    What earlier resumes changed (``note``) holds on.
 
     Raises
     ------
@@ -48,10 +49,41 @@ def find_run(arguments: Sequence[str]) -> tuple["Config", Path]:
     overrides = [argument for argument in arguments if not argument.startswith("resume=")]
     from aam.cli.composing import as_config
 
-    config = as_config(_changed(_saved(run_dir), overrides))
-    if overrides:
-        _note(run_dir, overrides)
-    return config, run_dir
+    saved = _saved(run_dir)
+    for noted in _notes(run_dir):
+        saved = _changed(saved, noted)
+    return as_config(_changed(saved, overrides)), run_dir, overrides
+
+
+def note(run_dir: Path, overrides: Sequence[str]) -> Path:
+    """Note a change beside the run's own configuration, which stays as it is."""
+    from omegaconf import OmegaConf
+
+    for number in count(1):
+        path = _note_path(run_dir, number)
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
+        except FileExistsError:
+            continue
+        return path
+    raise AssertionError("unreachable")
+
+
+def _notes(run_dir: Path) -> Iterator[list[str]]:
+    """The changes of earlier resumes, in their order."""
+    from omegaconf import OmegaConf
+
+    for number in count(1):
+        path = _note_path(run_dir, number)
+        if not path.exists():
+            return
+        with _readable(path):
+            yield [str(override) for override in OmegaConf.load(path)]
+
+
+def _note_path(run_dir: Path, number: int) -> Path:
+    return run_dir / ".hydra" / f"resume-{number}.yaml"
 
 
 def _check_folder(run_dir: Path) -> None:
@@ -73,17 +105,23 @@ def _saved(run_dir: Path) -> "DictConfig":
     from omegaconf import DictConfig, OmegaConf
 
     folder = run_dir / ".hydra"
-    try:
+    with _readable(folder):
         config = OmegaConf.load(folder / "config.yaml")
         assert isinstance(config, DictConfig)
         started_in = Path(OmegaConf.load(folder / "hydra.yaml").hydra.runtime.cwd)
         for key in _INPUTS:
             if config.data.get(key) is not None:
                 config.data[key] = str(started_in / Path(config.data[key]).expanduser())
+    return config
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # torn or edited, in whatever way
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(f"the configuration in {folder} cannot be read: {reason}") from None
-    return config
+        raise UserError(f"the configuration in {path} cannot be read: {reason}") from None
 
 
 def _changed(config: "DictConfig", overrides: Sequence[str]) -> "DictConfig":
@@ -105,16 +143,3 @@ def _changed(config: "DictConfig", overrides: Sequence[str]) -> "DictConfig":
             raise UserError(f"{override.input_line} gives several values; a run goes on with one")
         OmegaConf.update(config, key, override.value())
     return config
-
-
-def _note(run_dir: Path, overrides: Sequence[str]) -> None:
-    from omegaconf import OmegaConf
-
-    for number in count(1):
-        path = run_dir / ".hydra" / f"resume-{number}.yaml"
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
-        except FileExistsError:
-            continue
-        return

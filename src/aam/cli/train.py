@@ -1,12 +1,16 @@
 """``aam-train``: train a model. Imports nothing until it has looked at the arguments."""
 
+import io
 import os
 import sys
 
 
 def main() -> int:
     """Run the command line; returns its exit code."""
-    arguments = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a sign that the terminal does not know
+    arguments = sys.argv[1:] = _options_first(sys.argv[1:])
     if "--help" in arguments or "-h" in arguments:
         from aam.cli.usage import help_text
 
@@ -18,6 +22,11 @@ def main() -> int:
     from aam.cli.launch import launch
 
     return launch(arguments)
+
+
+def _options_first(arguments: list[str]) -> list[str]:
+    """Hydra takes no option after the first KEY=VALUE."""
+    return sorted(arguments, key=lambda word: word[:1] != "-" and ("=" in word or word[:1] == "~"))
 
 
 def _show(text: str) -> int:

@@ -15,6 +15,9 @@ from scipy import sparse
 from torch import Tensor
 
 from aam.data.study import Study
+from aam.errors import UserError
+
+MOST_READS = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,13 @@ def rarefy(rows: sparse.csr_matrix, depth: int, rng: np.random.Generator) -> spa
     drawn = rows.copy()
     for start, stop in zip(rows.indptr[:-1], rows.indptr[1:], strict=True):
         counts = rows.data[start:stop]
-        if counts.sum() > depth:
+        total = counts.sum()
+        if total >= MOST_READS:
+            raise UserError(
+                f"data.rarefaction_depth={depth} cannot be drawn from a sample of {total} reads: "
+                f"numpy draws from less than {MOST_READS}; divide the counts, or set it to null"
+            )
+        if total > depth:
             drawn.data[start:stop] = rng.multivariate_hypergeometric(
                 counts, depth, method="marginals"
             )

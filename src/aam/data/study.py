@@ -5,7 +5,6 @@ Shapes: N samples, A ASVs, L positions.
 
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from aam.data.sequences import canonical, read_rep_seqs, resolve_sequences, toke
 from aam.data.table import read_table
 from aam.errors import UserError, shown
 from aam.inputs import short
+from aam.phylogeny.distances import id_list
 from aam.phylogeny.tree import MissingTipsError, Tree, read_tree
 
 _log = logging.getLogger(__name__)
@@ -104,8 +104,10 @@ class _Paths:
     distances: Path | None = None
 
     def read(self) -> dict[str, Path]:
-        """Those that are given."""
-        return {name: path for name, path in vars(self).items() if path is not None}
+        """Those that are given, and the list of ids that lies beside a matrix."""
+        given = {name: path for name, path in vars(self).items() if path is not None}
+        ids = None if self.distances is None else id_list(self.distances)
+        return given if ids is None else {**given, "distances_ids": ids}
 
 
 def _paths(data: DataConfig) -> _Paths:
@@ -155,8 +157,12 @@ def _tree(path: Path, asv_ids: tuple[str, ...], sequences: tuple[str, ...]) -> T
     """The tree, its tips named by the table's ids or else by the sequences themselves."""
     try:
         return read_tree(path, asv_ids)
-    except MissingTipsError:
-        with suppress(MissingTipsError):
-            if sequences != asv_ids:
-                return read_tree(path, sequences)
-        raise
+    except MissingTipsError as by_id:
+        if sequences == asv_ids:
+            raise
+        try:
+            return read_tree(path, sequences)
+        except MissingTipsError as by_sequence:
+            if by_sequence.num_missing < by_id.num_missing:
+                raise
+            raise by_id from None

@@ -36,7 +36,9 @@ def pretrain(config: Config, run: Run) -> float:
         batch_size=config.data.batch_size,
         seed=config.trainer.seed,
     )
-    task = PretrainTask(_model(config).to(device), draws, device)
+    model = _model(config).to(device)
+    model.encoder.nucleotides.check_length(study.tokens.shape[1] - 1)
+    task = PretrainTask(model, draws, device)
     return train(
         task,
         config,

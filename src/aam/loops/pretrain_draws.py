@@ -20,7 +20,7 @@ from aam.data.splits import Split
 from aam.losses.nucleotides import MaskedView, mask_bases
 from aam.losses.targets import UnifracTargets
 
-TRAIN, VAL, TEST = range(3)  # streams of random numbers
+TRAIN, VAL, TEST, SCALE = range(4)  # streams of random numbers
 EVAL_BATCH = 64
 MAX_MASKED_IN_EVAL = 1024  # ASVs
 MAX_PAIRS_KEPT = 20_000
@@ -164,10 +164,10 @@ class Draws:
         return torch.from_numpy((log_pd_B - self._log_pd_mean) / self._log_pd_std).float()
 
     def _log_pd_scale(self) -> tuple[float, float]:
-        """Mean and spread of log Faith's PD over the training samples, where it is learned."""
+        """Mean and spread of log Faith's PD over the (rarefied) training samples, if learned."""
         if not self.loop.faith_pd_weight:
             return 0.0, 1.0
-        rows = self.maker.study.counts[self.split.train]
+        rows = self.maker.rows(self.split.train, self._rng(SCALE))
         log_pd = np.log(np.maximum(self.targets.faith_pd(rows), 1e-12))
         return float(log_pd.mean()), float(log_pd.std()) or 1.0
 

@@ -60,13 +60,16 @@ class NucleotideEncoder(nn.Module):
         return torch.cat([self._states(chunk)[0][:, 1:] for chunk in self._chunks(tokens_UL)])
 
     def _chunks(self, tokens_UL: Tensor) -> tuple[Tensor, ...]:
-        longest = tokens_UL.shape[1] - 1
+        self.check_length(tokens_UL.shape[1] - 1)
+        return torch.split(tokens_UL, self.asv_chunk_size)
+
+    def check_length(self, longest: int) -> None:
+        """Refuse sequences of more bases than there are positions."""
         if longest > self.max_length:
             raise UserError(
                 f"the longest sequence has {longest} bases but the model reads {self.max_length}; "
                 f"set model.max_length={longest} or trim the reads"
             )
-        return torch.split(tokens_UL, self.asv_chunk_size)
 
     def _states(self, tokens_UL: Tensor) -> tuple[Tensor, Tensor | None]:
         bases_UL = tokens_UL[:, 1:]

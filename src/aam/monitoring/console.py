@@ -4,6 +4,7 @@ Where the output is no terminal, plain lines at intervals take the place of the 
 """
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -39,7 +40,7 @@ class Console:
         self._stream = sys.stdout if stream is None else stream
         self._clock = clock
         self._interval_s = interval_s
-        self._is_terminal = self._stream.isatty()
+        self._is_terminal = self._stream.isatty() and _has_width(self._stream)
         self._bar: Any = None
         self._held = ExitStack()
         self._start = self._line_at = clock()
@@ -165,7 +166,8 @@ class Console:
     def _outcome(self) -> str:
         assert self._last is not None
         epochs = f"{self._num_done} epoch{'' if self._num_done == 1 else 's'}"
-        outcome = f"{self._end} {epochs} ({duration(self._end_at - self._start)})"
+        since = " since it was resumed" if self._first_epoch else ""
+        outcome = f"{self._end} {epochs} ({duration(self._end_at - self._start)}{since})"
         error = self._last["error"]
         return f"{outcome}: {error['type']}: {error['message']}" if error else outcome
 
@@ -223,6 +225,14 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def _has_width(stream: TextIO) -> bool:
+    """A terminal that says it has no columns, as under some schedulers, shows no bar."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns > 0
+    except (OSError, ValueError):
+        return True
 
 
 def _near(path: Path) -> Path:

@@ -75,6 +75,7 @@ NAMES = {
     "nuc_accuracy": "Nucleotide accuracy",
     "target_loss": "Target loss",
     "count_loss": "Count loss",
+    "faith_pd_loss": "Faith's PD loss",
     "mae": "MAE",
     "rmse": "RMSE",
     "r2": "R²",

@@ -136,6 +136,12 @@ def _read_lsmat(lines: Iterable[bytes], path: Path) -> tuple[tuple[str, ...], ND
     return header, matrix
 
 
+def id_list(path: Path) -> Path | None:
+    """The list of ids that goes with a ``.npy`` matrix; None for a matrix that holds its ids."""
+    is_npy = path.is_file() and read_start(path, "the distance matrix").startswith(NPY_MAGIC)
+    return path.with_suffix(".ids.txt") if is_npy else None
+
+
 def _read_npy(path: Path) -> tuple[tuple[str, ...], NDArray[np.floating]]:
     beside = path.with_suffix(".ids.txt")
     if not beside.is_file():

@@ -22,6 +22,10 @@ _log = logging.getLogger(__name__)
 class MissingTipsError(UserError):
     """ASVs that the tree has no tip for; under other names it may have."""
 
+    def __init__(self, sentence: str, num_missing: int) -> None:
+        super().__init__(sentence)
+        self.num_missing = num_missing
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -161,7 +165,8 @@ def _match(tips: Sequence[str], wanted: Sequence[str], path: Path) -> NDArray[np
         raise MissingTipsError(
             f"{len(missing)} of {len(wanted)} ASVs are not tips of the tree {path}:"
             f" {shown(short(missing))} (its tips are named like {shown(short(tips), 2)});"
-            " give the tree that was made for this table"
+            " give the tree that was made for this table",
+            len(missing),
         )
     return np.array([found[name] for name in wanted], dtype=np.int64)
 

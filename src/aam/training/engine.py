@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from aam.config import TrainerConfig
-from aam.errors import NonFiniteError
+from aam.errors import NonFiniteError, UserError
 from aam.facts.listener import Progress
 from aam.facts.recorder import Recorder
 from aam.training.devices import peak_memory_mib
@@ -151,7 +151,14 @@ class Engine:
                 f"every training loss was finite; {_ADVICE}"
             )
         self.schedule.after_epoch(val.get("total_loss", train["total_loss"]))
-        improved = self.stopping.improved(self.epoch, self._watched(train, val))
+        watched = self._watched(train, val)
+        if not math.isfinite(watched) and self.stopping.best_value is None:
+            raise UserError(
+                f"early_stopping.best_metric={self.stopping.metric} is {watched} after epoch "
+                f"{self.epoch + 1}, so no epoch could be called the best: choose another, or "
+                "validate on more samples"
+            )
+        improved = self.stopping.improved(self.epoch, watched)
         self.curves["train"].append(train["total_loss"])
         self.curves["val"].append(val.get("total_loss"))
         epoch_time_s = time.perf_counter() - started
