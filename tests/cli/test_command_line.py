@@ -36,7 +36,8 @@ def raising(error):
         ),
         (
             "loop=pretran",
-            "there is no loop=pretran: there is pretrain; did you mean loop=pretrain?",
+            "there is no loop=pretran: there is finetune, mlp, pretrain, probe, random_forest; did "
+            "you mean loop=pretrain?",
         ),
         (
             "optimizer.learning_rate=1",

@@ -81,7 +81,7 @@ def test_version(aam_train):
         ("epochs", "trainer.epochs"),
         ("seed", "split.seed"),
         ("trainer.sed", "trainer.seed"),
-        ("dropout", "model.sample_dropout"),
+        ("sampl_dropout", "model.sample_dropout"),
         ("zzz", None),
     ],
 )

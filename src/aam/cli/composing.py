@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from aam.cli.config_files import config_dir
-from aam.config import Config
+from aam.config import LOOPS, Config, LoopConfig
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 VERSION_BASE = "1.3"
@@ -44,7 +44,12 @@ def through_hydra(job: Callable[[DictConfig], None]) -> None:
 
 def register() -> None:
     """Tell Hydra the schema and what its files need: the names of folders."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    store = ConfigStore.instance()
+    schema = OmegaConf.structured(Config)
+    schema.loop = "???"  # given by each loop's file
+    store.store(name="schema", node=schema)
+    for name, settings in LOOPS.items():
+        store.store(group="loop_schema", name=name, node=settings, package="loop")
     OmegaConf.register_new_resolver("aam.outputs", _outputs, replace=True)
     OmegaConf.register_new_resolver("aam.name", _name, replace=True)
     OmegaConf.register_new_resolver("aam.job", _job_name, replace=True)
@@ -63,7 +68,9 @@ def as_config(composed: DictConfig) -> Config:
     ours = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     # Plain values: a key that was added by + would else be taken over with its node.
     plain = OmegaConf.to_container(ours, resolve=True)
-    checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain))
+    schema = OmegaConf.structured(Config)
+    schema.loop = LOOPS.get(str(composed.loop.name), LoopConfig)
+    checked = OmegaConf.to_object(OmegaConf.merge(schema, plain))
     assert isinstance(checked, Config)
     return checked
 

@@ -8,7 +8,7 @@ from hydra.errors import OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from aam.cli.config_files import default_choices, groups, settings
-from aam.cli.keys import known_keys, nearest
+from aam.cli.keys import keys_of_loops, known_keys, nearest
 from aam.monitoring.plan import FAMILY_NAMES
 
 _NO_CHOICE = re.compile(r"Could not find '([^'/]+)/([^']+)'")
@@ -44,6 +44,9 @@ def unknown_key(key: str, arguments: Sequence[str]) -> str:
         return (
             f"there is no config key {key}; choose by {group}=, one of {', '.join(groups()[group])}"
         )
+    readers = [loop for loop, names in keys_of_loops().items() if key in names]
+    if readers:
+        return f"{key} is a setting of {' and '.join(f'loop={loop}' for loop in readers)} only"
     near = nearest(key, _keys(arguments))
     hint = f"did you mean {near}?" if near else "aam-train --help lists all keys"
     return f"there is no config key {key}; {hint}"

@@ -1,11 +1,11 @@
 """The keys of the configuration, and which of them a mistyped one may have meant."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any, get_args
 
-from aam.config import Config
+from aam.config import LOOPS, Config, LoopConfig
 
 _LIKE_ENOUGH = 0.6
 
@@ -23,6 +23,9 @@ def known_keys(schema: type = Config, prefix: str = "") -> Iterator[Key]:
     """Every key that the dataclasses have; ``NAME`` stands for the free keys of a mapping."""
     for field in fields(schema):
         name = prefix + field.name
+        if field.type is LoopConfig:
+            yield from _keys_of_loops(name + ".")
+            continue
         if isinstance(field.type, type) and is_dataclass(field.type):
             yield from known_keys(field.type, name + ".")
             continue
@@ -31,6 +34,26 @@ def known_keys(schema: type = Config, prefix: str = "") -> Iterator[Key]:
             yield from known_keys(values[0], name + ".NAME.")
         else:
             yield Key(name, _type_text(field), _default_text(field))
+
+
+def keys_of_loops(prefix: str = "loop.") -> dict[str, tuple[str, ...]]:
+    """Loop → the names of the keys that it reads."""
+    return {
+        loop: tuple(key.name for key in known_keys(schema, prefix))
+        for loop, schema in LOOPS.items()
+    }
+
+
+def _keys_of_loops(prefix: str) -> Iterator[Key]:
+    """The keys of every loop, with the loops that read them."""
+    readers: dict[Key, list[str]] = {}
+    for loop, schema in LOOPS.items():
+        for key in known_keys(schema, prefix):
+            if key.name != prefix + "name":
+                readers.setdefault(key, []).append(loop)
+    yield Key(prefix + "name", "str", "pretrain")
+    for key, loops in readers.items():
+        yield replace(key, type=f"{key.type}; loop={', '.join(loops)}")
 
 
 def nearest(key: str, known: Iterable[str]) -> str | None:
@@ -73,7 +96,7 @@ def _type_text(field: Field[Any]) -> str:
 
 def _default_text(field: Field[Any]) -> str:
     if field.default is MISSING:
-        return "{}"
+        return "[]" if str(field.type).startswith("list") else "{}"
     if field.default is None or isinstance(field.default, bool):
         return "null" if field.default is None else str(field.default).lower()
     return str(field.default)

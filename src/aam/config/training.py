@@ -1,0 +1,65 @@
+"""The shape of the encoder, and how it is trained."""
+
+from dataclasses import dataclass
+
+from aam.config.checks import above_zero, at_least, fraction_below_one, one_of
+from aam.errors import UserError
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """The shape of the encoder."""
+
+    dim: int = 32
+    num_heads: int = 2
+    nucleotide_layers: int = 1
+    sample_layers: int = 1
+    patch_size: int = 5
+    max_length: int = 300
+    num_clades: int = 128
+    sample_dropout: float = 0.0
+    asv_chunk_size: int = 64
+    activation_checkpointing: str = "none"
+
+    def __post_init__(self) -> None:
+        checkpointing = self.activation_checkpointing
+        one_of("model.activation_checkpointing", checkpointing, ("none", "feedforward", "layer"))
+        at_least("model", self, dim=1, num_heads=1, nucleotide_layers=1, sample_layers=0)
+        at_least("model", self, patch_size=1, max_length=1, num_clades=1, asv_chunk_size=1)
+        fraction_below_one("model", self, "sample_dropout")
+        if self.dim % self.num_heads:
+            raise UserError(
+                f"model.dim={self.dim} is no multiple of model.num_heads={self.num_heads}"
+            )
+
+
+@dataclass(kw_only=True)
+class TrainerConfig:
+    """The epoch loop."""
+
+    epochs: int = 50
+    max_minutes: float | None = None
+    max_grad_norm: float | None = None
+    accumulate: int = 1
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    num_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        one_of("trainer.precision", self.precision, ("fp32", "bf16"))
+        at_least("trainer", self, epochs=1, accumulate=1, num_threads=1, seed=0)
+        above_zero("trainer", self, "max_minutes", "max_grad_norm")
+        if self.seed >= 2**63:  # the most that torch takes
+            raise UserError(f"trainer.seed={self.seed} must be below 2^63")
+
+
+@dataclass(kw_only=True)
+class EarlyStoppingConfig:
+    """When to stop waiting for a better epoch, and what better means."""
+
+    patience: int | None = 10
+    best_metric: str = "val_loss"
+
+    def __post_init__(self) -> None:
+        at_least("early_stopping", self, patience=1)
