@@ -6,6 +6,7 @@ from (seed, epoch, step), so that a batch is the same however the run got there.
 Shapes: N samples, A ASVs, U distinct ASVs of the batch, L bases, B samples of the batch, S slots.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +62,20 @@ def rarefy(rows: sparse.csr_matrix, depth: int, rng: np.random.Generator) -> spa
     return drawn
 
 
+def rarefy_by_id(
+    rows: sparse.csr_matrix, ids: Sequence[str], depth: int, seed: int
+) -> sparse.csr_matrix:
+    """``rarefy``, the draws of a sample depending on the seed and its id alone.
+
+    So a prediction does not change with the samples beside it.
+    """
+    drawn = [
+        rarefy(rows[k], depth, np.random.default_rng([seed, *name.encode()]))
+        for k, name in enumerate(ids)
+    ]
+    return sparse.vstack(drawn, format="csr")
+
+
 class BatchMaker:
     """Makes batches of a study's rows."""
 
@@ -91,6 +106,15 @@ class BatchMaker:
         """Counts [B, A] of the samples, rarefied if a depth is set."""
         rows = self.study.counts[samples]
         return rows if self.rarefaction_depth is None else rarefy(rows, self.rarefaction_depth, rng)
+
+    def fixed_batches(self, samples: NDArray[np.int64], batch_size: int, seed: int) -> list[Batch]:
+        """Batches that samples are judged in: each sample is the same whatever stands beside it."""
+        rows, depth = self.study.counts[samples], self.rarefaction_depth
+        if depth is not None:
+            ids = [self.study.sample_ids[row] for row in samples]
+            rows = rarefy_by_id(rows, ids, depth, seed)
+        starts = range(0, len(samples), batch_size)
+        return [self.fixed(rows[i : i + batch_size], samples[i : i + batch_size]) for i in starts]
 
     def _limit(self, rows: sparse.csr_matrix, rng: np.random.Generator | None) -> sparse.csr_matrix:
         """Keep at most ``token_limit`` ASVs a row: the most abundant, or drawn by abundance.
@@ -145,3 +169,18 @@ def shuffled(
     order = rng.permutation(samples)
     size = min(batch_size, len(order))
     return [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
+
+
+def num_batches(num_samples: int, batch_size: int, min_updates: int) -> int:
+    """Batches of an epoch: whole passes over the samples, and ``min_updates`` batches at least."""
+    of_pass = max(1, num_samples // batch_size)
+    return -(-min_updates // of_pass) * of_pass
+
+
+def passes(
+    samples: NDArray[np.int64], batch_size: int, min_updates: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """The batches of an epoch, ``num_batches`` of them, each pass in an order of its own."""
+    of_pass = max(1, len(samples) // batch_size)
+    for _ in range(-(-min_updates // of_pass)):
+        yield from shuffled(samples, batch_size, rng)

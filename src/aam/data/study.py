@@ -5,7 +5,7 @@ Shapes: N samples, A ASVs, L positions.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +36,13 @@ class Study:
 
     sample_ids: tuple[str, ...]
     counts: sparse.csr_matrix
-    """``[N, A]`` int64; no row and no column is empty."""
+    """``[N, A]`` int64; no row is empty, and after ``take`` a column may be."""
     sequences: tuple[str, ...]
     """``[A]`` upper case, T for U, all different."""
     tokens: NDArray[np.uint8]
     """``[A, 1 + L]``, see :func:`aam.data.sequences.tokenize`."""
     tree: Tree | None
-    """Its tip k is column k of the counts; None where distances are given instead."""
+    """Its tip k is column k of the counts; None where none was given."""
     metadata: Metadata | None
     """Aligned to ``sample_ids``."""
     files: Mapping[str, Path]
@@ -60,16 +60,28 @@ class Study:
             raise UserError(f"{key}={name} needs metadata; set data.metadata= to their file")
         return self.metadata.column(name)
 
+    def take(self, rows: NDArray[np.int64]) -> "Study":
+        """The same study with these samples only, all ASVs kept; ``rows`` ascend."""
+        ids = tuple(self.sample_ids[row] for row in rows)
+        return replace(
+            self,
+            sample_ids=ids,
+            counts=self.counts[rows],
+            metadata=None if self.metadata is None else self.metadata.align(ids),
+        )
 
-def load_study(data: DataConfig) -> Study:
+
+def load_study(data: DataConfig, *, needs_tree: bool = True) -> Study:
     """Read the files that the config names and match them.
+
+    Without ``needs_tree`` a tree is read where one is given.
 
     Raises
     ------
     UserError
         A file is missing or wrong, the files do not belong together, or nothing is left of them.
     """
-    paths = _paths(data)
+    paths = _paths(data, needs_tree)
     table = read_table(paths.table)
     metadata = None if paths.metadata is None else read_metadata(paths.metadata)
     rep_seqs = None if paths.rep_seqs is None else read_rep_seqs(paths.rep_seqs)
@@ -110,7 +122,7 @@ class _Paths:
         return given if ids is None else {**given, "distances_ids": ids}
 
 
-def _paths(data: DataConfig) -> _Paths:
+def _paths(data: DataConfig, needs_tree: bool) -> _Paths:
     """Where the files lie; the demo study is written first if need be."""
     given = {
         key: getattr(data, key) for key in ("table", "tree", "rep_seqs", "metadata", "distances")
@@ -127,7 +139,7 @@ def _paths(data: DataConfig) -> _Paths:
         raise UserError(
             "data=biom needs a feature table; set data.table= to a BIOM, TSV or .qza file"
         )
-    if data.tree is None and data.distances is None:
+    if needs_tree and data.tree is None and data.distances is None:
         raise UserError(
             "data=biom needs a rooted tree of the ASVs; set data.tree= to a Newick or .qza file"
             " (or data.distances= to a matrix of distances between the samples)"
