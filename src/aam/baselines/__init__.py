@@ -1,0 +1,1 @@
+"""What stands beside a model: simpler ways, trained and tested on the very same samples."""

@@ -1,0 +1,41 @@
+"""What the baselines see of a sample: shares, log-ratios, distances.
+
+Shapes: N samples, A ASVs, Q and R rows of two sets of samples.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+Floats = NDArray[np.float64]
+
+
+def relative_abundances(counts: csr_matrix) -> Floats:
+    """Each count as a share of its sample's reads, ``[N, A]``; a sample without reads is all 0."""
+    dense_NA = counts.toarray().astype(np.float64)
+    shares_NA: Floats = dense_NA / np.maximum(dense_NA.sum(axis=1, keepdims=True), 1)
+    return shares_NA
+
+
+def centred_log_ratios(counts: csr_matrix, pseudocount: float = 0.5) -> Floats:
+    """``log(x) - mean(log(x))`` of each row, where x = count + pseudocount: ``[N, A]``.
+
+    The centred log-ratio of Aitchison (1982), natural logarithm.
+    """
+    log_NA = np.log(counts.toarray() + pseudocount)
+    centred: Floats = log_NA - log_NA.mean(axis=1, keepdims=True)
+    return centred
+
+
+def bray_curtis(left_QA: Floats, right_RA: Floats) -> Floats:
+    """Bray–Curtis distances ``[Q, R]`` between relative abundances (Bray and Curtis 1957).
+
+    Of rows that sum to 1, ``sum |p - q| / sum (p + q) = 1 - sum min(p, q)``, and only the ASVs that
+    the left sample holds count: 10 to 30 times less work than over all ASVs.
+    """
+    right_AR = np.ascontiguousarray(right_RA.T)
+    distances_QR = np.empty((len(left_QA), len(right_RA)))
+    for row, share_A in enumerate(left_QA):
+        held = np.flatnonzero(share_A)
+        distances_QR[row] = 1 - np.minimum(share_A[held, None], right_AR[held]).sum(axis=0)
+    return np.clip(distances_QR, 0.0, 1.0)
