@@ -182,9 +182,7 @@ def test_nothing_to_read_gives_no_nan(metric: str, patch_size: int, training: bo
             "pooled": encoded.states.pooled_BD,
             "bases": model.base_logits(view),
             "faith_pd": model.faith_pd(encoded),
-            "counts": model.count_errors(
-                encoded.asv_UD, given.asv_index, given.counts, given.mask, hidden
-            ),
+            "counts": model.count_head.errors(encoder.samples, encoded.asv_UD, given, hidden),
         }
         for name, output in outputs.items():
             assert output.isfinite().all(), name

@@ -1,6 +1,6 @@
 """The encoder with the heads that pretraining needs.
 
-Shapes: V ASVs of the masked view, L bases, M masked bases, B samples, T filled slots, D width.
+Shapes: V ASVs of the masked view, L bases, M masked bases, B samples, D width.
 """
 
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from aam.losses.nucleotides import NUM_BASES, MaskedView
 from aam.models.encoder import Encoded, Encoder
-from aam.models.sample import log_abundance
+from aam.models.heads import CountHead
 
 
 class PretrainModel(nn.Module):
@@ -20,7 +20,7 @@ class PretrainModel(nn.Module):
         self.num_base_logits = encoder.nucleotides.patch_size * NUM_BASES
         self.base_head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, self.num_base_logits))
         self.faith_pd_head = nn.Linear(encoder.unifrac.log_scale.numel(), 1)
-        self.count_head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 1))
+        self.count_head = CountHead(dim)
 
     def base_logits(self, view: MaskedView) -> Tensor:
         """Logits [M, 4] at the masked bases only, in the order of ``view.bases``."""
@@ -38,17 +38,3 @@ class PretrainModel(nn.Module):
         """Standardized log Faith's PD [B]."""
         log_pd_B: Tensor = self.faith_pd_head(encoded.clades_BK).squeeze(-1)
         return log_pd_B
-
-    def count_errors(
-        self,
-        asv_UD: Tensor,
-        asv_index_BS: Tensor,
-        counts_BS: Tensor,
-        mask_BS: Tensor,
-        hidden_T: Tensor,
-    ) -> Tensor:
-        """Squared errors of the withheld (scaled log) relative abundances."""
-        states = self.encoder.samples(asv_UD, asv_index_BS, counts_BS, mask_BS, hidden_T)
-        predicted = self.count_head(states.slots_TD[hidden_T]).squeeze(-1)
-        errors: Tensor = (predicted - log_abundance(counts_BS, mask_BS)[hidden_T]).square()
-        return errors
