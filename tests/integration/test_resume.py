@@ -46,7 +46,7 @@ if where == "save":
     RunFolder.save_last = kill_at_save
 
 config = Config(
-    loop=LoopConfig(min_updates=1, count_weight=0.1, faith_pd_weight=0.1),
+    loop=PretrainConfig(min_updates=1, count_weight=0.1, faith_pd_weight=0.1),
     data=DataConfig(
         batch_size=20, rarefaction_depth=800, token_limit=24, token_selection="random"
     ),

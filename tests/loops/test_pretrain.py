@@ -14,8 +14,8 @@ from aam.config import (
     Config,
     DataConfig,
     LoggingConfig,
-    LoopConfig,
     ModelConfig,
+    PretrainConfig,
     SplitConfig,
     TrainerConfig,
 )
@@ -49,16 +49,9 @@ SHAPE: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AAM_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 def make_config(*, epochs: int = 2, lr: float = 3e-3, **changes: Any) -> Config:
     config = Config(
-        loop=LoopConfig(min_updates=1),
+        loop=PretrainConfig(min_updates=1),
         data=DataConfig(batch_size=28),
         model=ModelConfig(**SHAPE),
         optimizer={"_target_": "torch.optim.AdamW", "lr": lr, "weight_decay": 0.01},
@@ -80,7 +73,7 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """Four epochs with every loss on."""
     run_dir = tmp_path_factory.mktemp("runs") / "run"
     run_dir.mkdir()
-    loop = LoopConfig(min_updates=1, faith_pd_weight=0.01, count_weight=0.01, mask_spans=True)
+    loop = PretrainConfig(min_updates=1, faith_pd_weight=0.01, count_weight=0.01, mask_spans=True)
     data = DataConfig(batch_size=28, group_column="subject", rarefaction_depth=1000)
     config = make_config(epochs=4, loop=loop, data=data)
     return run_dir, find_loop("pretrain")(config, Run(run_dir=run_dir))
@@ -145,7 +138,7 @@ def test_figures_and_pairs_agree(whole_run: tuple[Path, float]) -> None:
 
 
 def test_faith_pd_is_standardized_at_the_depth_that_is_learned() -> None:
-    loop = LoopConfig(min_updates=20, faith_pd_weight=1.0)
+    loop = PretrainConfig(min_updates=20, faith_pd_weight=1.0)
     draws = make_task(loop=loop).draws
     log_pd = torch.cat([given.drawn.log_pd_B for given in draws.training(0)])
     assert abs(float(log_pd.mean())) < 0.2  # of the whole samples it would be -0.5
@@ -172,7 +165,7 @@ def make_task(**changes: Any) -> PretrainTask:
         "split": split_samples(
             study.sample_ids, val_fraction=0.2, test_fraction=0.5, seed=0, groups=None, strata=None
         ),
-        "loop": LoopConfig(min_updates=1),
+        "loop": PretrainConfig(min_updates=1),
         "batch_size": 12,
         "seed": 3,
     }
@@ -202,7 +195,7 @@ def test_batches_depend_on_seed_and_epoch_alone() -> None:
     views = {key[2] for epoch in (0, 1) for key in batch_keys(task, epoch)}
     assert len(views) == 2 * task.num_steps()
     # A small study's epoch is several whole passes, each in an order of its own.
-    long = make_task(loop=LoopConfig(min_updates=9))
+    long = make_task(loop=PretrainConfig(min_updates=9))
     assert long.num_steps() == len(list(long.training_batches(0))) == 12
 
 
@@ -240,7 +233,7 @@ def test_an_evaluation_may_be_of_a_draw_of_samples_and_pairs(
 ) -> None:
     empty = replace(make_task().draws.split, val=np.empty(0, np.int64))
     assert make_task(split=empty).evaluate("val") is None
-    few = make_task(loop=LoopConfig(min_updates=1, max_eval_samples=10))
+    few = make_task(loop=PretrainConfig(min_updates=1, max_eval_samples=10))
     with torch.no_grad():
         whole = few.evaluate("test").tables["test_unifrac"]
         monkeypatch.setattr(pretrain_draws, "MAX_PAIRS_KEPT", 20)

@@ -21,9 +21,11 @@ def test_lower_is_better_for_losses_and_higher_for_figures() -> None:
     improved, exhausted = walk("val_loss", 2, values)
     assert improved == [True, True, False, False, True]
     assert exhausted == [False, False, False, True, False]
-    for metric in ("unifrac_r2", "accuracy", "balanced_accuracy", "unifrac_spearman", "f1"):
+    higher = ("unifrac_r2", "accuracy", "balanced_accuracy", "unifrac_spearman", "f1", "auroc")
+    for metric in (*higher, "recall", "precision", "r2_age", "r2_weight_loss"):
         assert walk(metric, 2, [-v for v in values])[0] == improved
-    assert walk("unifrac_mae", 2, values)[0] == improved
+    for metric in ("unifrac_mae", "mae", "mae_x_f1", "rmse_age", "target_loss"):
+        assert walk(metric, 2, values)[0] == improved
 
 
 def test_no_patience_never_ends_and_nan_is_never_best() -> None:

@@ -112,6 +112,8 @@ def _saved(run_dir: Path) -> "DictConfig":
         for key in _INPUTS:
             if config.data.get(key) is not None:
                 config.data[key] = str(started_in / Path(config.data[key]).expanduser())
+        if config.get("pretrained") is not None:
+            config.pretrained = str(started_in / Path(config.pretrained).expanduser())
     return config
 
 

@@ -9,7 +9,13 @@ from aam.errors import UserError
 from aam.loops.run import Run
 
 # Names rather than functions: a loop and what it needs are imported when it is asked for.
-DISPATCH = {"pretrain": "aam.loops.pretrain:pretrain"}
+DISPATCH = {
+    "pretrain": "aam.loops.pretrain:pretrain",
+    "finetune": "aam.loops.finetune:finetune",
+    "probe": "aam.loops.probe:probe",
+    "random_forest": "aam.loops.random_forest:random_forest",
+    "mlp": "aam.loops.mlp:mlp",
+}
 
 
 def find_loop(name: str) -> Callable[[Config, Run], float]:

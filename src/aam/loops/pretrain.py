@@ -1,28 +1,30 @@
 """``loop=pretrain``: learn from tables without labels, by UniFrac distances and masked bases."""
 
-from dataclasses import asdict
-
-from aam.config import Config
+from aam.config import Config, PretrainConfig
 from aam.data.batches import BatchMaker
-from aam.data.splits import Split, read_split, split_samples, write_split
-from aam.data.study import Study, load_study
+from aam.data.splits import Split
+from aam.data.study import load_study
 from aam.errors import UserError
 from aam.loops.pretrain_draws import Draws
 from aam.loops.pretrain_task import METRIC_NAMES, PretrainTask
 from aam.loops.run import Run
 from aam.loops.session import train
+from aam.loops.splitting import split_of, warn_of_groups
 from aam.losses.targets import UnifracTargets
-from aam.models.encoder import Encoder
 from aam.models.pretrain import PretrainModel
+from aam.prediction.models import make_encoder
 from aam.training.devices import pick_device, seed_everything
 
 
 def pretrain(config: Config, run: Run) -> float:
     """Build data and model, train, and return the best value of the watched figure."""
+    assert isinstance(config.loop, PretrainConfig)
     device = pick_device(config.trainer)
     seed_everything(config.trainer)
     study = load_study(config.data)
-    split = _split(study, config, run)
+    warn_of_groups(study, config.data)
+    split = split_of(study, config, run)
+    _refuse_lonely(split)
     draws = Draws(
         maker=BatchMaker(
             study,
@@ -36,7 +38,7 @@ def pretrain(config: Config, run: Run) -> float:
         batch_size=config.data.batch_size,
         seed=config.trainer.seed,
     )
-    model = _model(config).to(device)
+    model = PretrainModel(make_encoder(config.model, config.data), dim=config.model.dim).to(device)
     model.encoder.nucleotides.check_length(study.tokens.shape[1] - 1)
     task = PretrainTask(model, draws, device)
     return train(
@@ -50,30 +52,6 @@ def pretrain(config: Config, run: Run) -> float:
     )
 
 
-def _split(study: Study, config: Config, run: Run) -> Split:
-    """Deal the samples out and write down how; a resumed run keeps to what was written."""
-    path = None if run.run_dir is None else run.run_dir / "split.tsv"
-    if path is not None and run.resume:
-        return read_split(path, study.sample_ids)
-    columns = {}
-    for key in ("group_column", "stratify_column"):
-        name = getattr(config.data, key)
-        columns[key] = None if name is None else study.column(f"data.{key}", name)
-    groups = columns["group_column"]
-    split = split_samples(
-        study.sample_ids,
-        val_fraction=config.split.val_fraction,
-        test_fraction=config.split.test_fraction,
-        seed=config.split.seed,
-        groups=None if groups is None else groups.values,
-        strata=columns["stratify_column"],
-    )
-    _refuse_lonely(split)
-    if path is not None:
-        write_split(path, study.sample_ids, split)
-    return split
-
-
 def _refuse_lonely(split: Split) -> None:
     for part in ("train", "val", "test"):
         num_samples = len(getattr(split, part))
@@ -83,11 +61,3 @@ def _refuse_lonely(split: Split) -> None:
                 " change split.val_fraction and split.test_fraction (0 leaves a part out), or give"
                 " more samples"
             )
-
-
-def _model(config: Config) -> PretrainModel:
-    data = config.data
-    encoder = Encoder(
-        **asdict(config.model), unifrac=data.unifrac, unifrac_alpha=data.unifrac_alpha
-    )
-    return PretrainModel(encoder, dim=config.model.dim)

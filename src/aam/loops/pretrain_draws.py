@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aam.config import LoopConfig
-from aam.data.batches import Batch, BatchMaker, shuffled
+from aam.config import PretrainConfig
+from aam.data.batches import Batch, BatchMaker, num_batches, passes
 from aam.data.splits import Split
 from aam.losses.nucleotides import MaskedView, mask_bases
 from aam.losses.targets import UnifracTargets
@@ -67,7 +67,7 @@ class Draws:
         maker: BatchMaker,
         targets: UnifracTargets,
         split: Split,
-        loop: LoopConfig,
+        loop: PretrainConfig,
         batch_size: int,
         seed: int,
     ) -> None:
@@ -81,18 +81,14 @@ class Draws:
 
     def num_steps(self) -> int:
         """Training batches an epoch: whole passes over the samples, ``min_updates`` at least."""
-        return self._passes() * self._steps_of_pass()
+        return num_batches(len(self.split.train), self.batch_size, self.loop.min_updates)
 
     def training(self, epoch: int) -> Iterator[TrainingBatch]:
         """Batches of the epoch, each with draws of its own."""
         order = self._rng(TRAIN, epoch)
-        batches = (
-            samples
-            for _ in range(self._passes())
-            for samples in shuffled(self.split.train, self.batch_size, order)
-        )
-        for step, samples in enumerate(batches):
-            rng = self._rng(TRAIN, epoch, step + 1)
+        drawn = passes(self.split.train, self.batch_size, self.loop.min_updates, order)
+        for step, samples in enumerate(drawn, start=1):
+            rng = self._rng(TRAIN, epoch, step)
             batch = self.maker.training(samples, rng)
             yield TrainingBatch(
                 drawn=self._draw(batch, rng),
@@ -130,12 +126,6 @@ class Draws:
             pairs_kept=_some_pairs(len(samples), rng),
             view=self._mask(tokens, rng, min(1.0, MAX_MASKED_IN_EVAL / len(tokens))),
         )
-
-    def _steps_of_pass(self) -> int:
-        return max(1, len(self.split.train) // self.batch_size)
-
-    def _passes(self) -> int:
-        return -(-self.loop.min_updates // self._steps_of_pass())
 
     def _draw(self, batch: Batch, rng: np.random.Generator) -> Drawn:
         """As large a share of the counts is withheld as of the bases."""

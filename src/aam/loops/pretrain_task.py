@@ -144,7 +144,7 @@ class PretrainTask:
             errors["faith_pd_loss"] = error_B.square()
         if drawn.hidden_T is not None:
             hidden_T = drawn.hidden_T.to(self.device)
-            errors["count_loss"] = self.model.count_errors(
-                encoded.asv_UD, batch.asv_index, batch.counts, batch.mask, hidden_T
+            errors["count_loss"] = self.model.count_head.errors(
+                self.model.encoder.samples, encoded.asv_UD, batch, hidden_T
             )
         return errors

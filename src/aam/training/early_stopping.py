@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-HIGHER_IS_BETTER = ("r2", "accuracy", "spearman", "f1", "auroc")
+_ERRORS = ("mae", "rmse")
 
 
 @dataclass(kw_only=True)
@@ -18,8 +18,11 @@ class EarlyStopping:
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether the metric's name says that more is better (``unifrac_r2``, ``accuracy``)."""
-        return self.metric.endswith(HIGHER_IS_BETTER)
+        """Whether more is better: of all but losses and errors (``mae_age``, ``unifrac_mae``)."""
+        if self.metric.startswith("r2"):  # r2_NAME, whatever the column is called
+            return True
+        is_error = self.metric.startswith(_ERRORS) or self.metric == "unifrac_mae"
+        return not (is_error or self.metric.endswith(("loss", "norm")))
 
     def improved(self, epoch: int, value: float) -> bool:
         """Take note of an epoch's value; whether it is the best so far."""

@@ -18,27 +18,46 @@ from aam.errors import UserError
 STEPPED_PER = ("update", "epoch")
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Trainable parameters in two groups: biases, norms and embeddings are never decayed."""
-    decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
-    for module in model.modules():
+def parameter_groups(
+    model: nn.Module, weight_decay: float, lr_scales: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
+    """Trainable parameters, decayed and not: biases, norms and embeddings are never decayed.
+
+    ``lr_scales`` sets parameters whose names begin so apart, with their ``lr_scale``; those of the
+    whole learning rate come first.
+    """
+    members: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): [], (1.0, False): []}
+    for path, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
                 continue
             matrix = isinstance(module, nn.Linear) and name == "weight"
-            (decayed if matrix else kept).append(parameter)
+            scale = _scale_of(f"{path}.{name}", lr_scales or {})
+            members.setdefault((scale, matrix), []).append(parameter)
     return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": kept, "weight_decay": 0.0},
+        {
+            "params": parameters,
+            "weight_decay": weight_decay if is_decayed else 0.0,
+            **({} if scale == 1.0 else {"lr_scale": scale}),
+        }
+        for (scale, is_decayed), parameters in members.items()
     ]
 
 
-def build_optimizer(config: Mapping[str, Any], model: nn.Module) -> torch.optim.Optimizer:
+def _scale_of(name: str, lr_scales: Mapping[str, float]) -> float:
+    return next((scale for prefix, scale in lr_scales.items() if name.startswith(prefix)), 1.0)
+
+
+def build_optimizer(
+    config: Mapping[str, Any], model: nn.Module, lr_scales: Mapping[str, float] | None = None
+) -> torch.optim.Optimizer:
     """``{_target_: torch.optim.AdamW, lr: …, weight_decay: …}`` → the optimizer."""
     target, keywords = resolve("optimizer", config)
-    groups = parameter_groups(model, _number("optimizer.weight_decay", keywords))
+    decay = _number("optimizer.weight_decay", keywords)
+    groups = parameter_groups(model, decay, lr_scales)
     optimizer: torch.optim.Optimizer = _make("optimizer", target, groups, keywords)
+    for group in optimizer.param_groups:
+        group["lr"] *= group.pop("lr_scale", 1.0)
     return optimizer
 
 

@@ -12,25 +12,26 @@ from aam.training.checkpoint import BEST, LAST, link_model, load_checkpoint, sav
 class RunFolder:
     """Keeps checkpoints and tables under ``run_dir``; with None, only the best model in memory.
 
+    ``beside`` (the config among it) is kept in every checkpoint, beside the state.
     Artifacts are given as name → path relative to the run folder.
     """
 
-    def __init__(self, run_dir: Path | None, config: dict[str, Any]) -> None:
+    def __init__(self, run_dir: Path | None, beside: dict[str, Any]) -> None:
         self.run_dir = run_dir
-        self.config = config
+        self.beside = beside
         self._best: dict[str, Any] | None = None
 
     def save_last(self, state: dict[str, Any]) -> None:
         """The newest whole epoch, where a resume starts."""
         if self.run_dir is not None:
-            save_checkpoint(self.run_dir / LAST, {**state, "config": self.config})
+            save_checkpoint(self.run_dir / LAST, {**state, **self.beside})
 
     def save_best(self, state: dict[str, Any]) -> dict[str, str]:
         """The one best model, and the link ``model.pt`` to it."""
         if self.run_dir is None:
             self._best = deepcopy({key: state[key] for key in ("model", "epoch")})
             return {}
-        save_checkpoint(self.run_dir / BEST, {**state, "config": self.config})
+        save_checkpoint(self.run_dir / BEST, {**state, **self.beside})
         link_model(self.run_dir)
         return {"best_model": BEST}
 
