@@ -9,10 +9,24 @@ import numpy as np
 import pytest
 
 from aam.config import DiagnosticsConfig
+from aam.facts.recorder import Recorder
 from aam.facts.schema import blank_event, validate
+from aam.facts.tables import write_tsv
 from aam.monitoring.diagnostics import diagnose
 
 Event = dict[str, Any]
+META = {
+    "git": {"commit": None, "dirty": None},
+    "hostname": "here",
+    "pid": 1,
+    "seed": 0,
+    "device": "cpu",
+    "versions": {"aam": "0", "python": "3", "torch": "2", "numpy": "2"},
+    "inputs": {},
+    "num_samples": {"train": 80, "val": 20},
+    "command": "aam-train",
+    "working_dir": "/",
+}
 
 
 @pytest.fixture
@@ -28,18 +42,7 @@ def make_event(tmp_path: Path) -> Callable[..., Event]:
             "timestamp": "2026-11-21T14:09:53Z",
         }
         if moment in ("on_start", "on_resume"):
-            event["meta"] = {
-                "git": {"commit": None, "dirty": None},
-                "hostname": "here",
-                "pid": 1,
-                "seed": 0,
-                "device": "cpu",
-                "versions": {"aam": "0", "python": "3", "torch": "2", "numpy": "2"},
-                "inputs": {},
-                "num_samples": {"train": 80, "val": 20},
-                "command": "aam-train",
-                "working_dir": "/",
-            }
+            event["meta"] = dict(META)
         event |= fields
         validate(event)
         return event
@@ -138,3 +141,115 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
 def healthy_run(healthy_events: list[Event], write_run: Callable[..., Path]) -> Path:
     """A run folder of ``healthy_events``."""
     return write_run(healthy_events)
+
+
+@pytest.fixture
+def supervised_run(tmp_path: Path) -> Callable[..., Path]:
+    """Record a supervised run of three epochs, best in the second, that predicts ``true``.
+
+    ``outputs`` are those of the model, for validation and test alike:
+    values ``[n, T]`` in regression, probabilities ``[n, C]`` for ``classes``. ``baselines`` are
+    outputs by name.
+    """
+
+    def record(
+        true: Any,
+        outputs: Any,
+        baselines: dict[str, Any] | None = None,
+        *,
+        columns: tuple[str, ...] = ("age_days",),
+        classes: tuple[str, ...] = (),
+        groups: list[str] | None = None,
+        group_column: str | None = None,
+    ) -> Path:
+        from aam.losses.metrics import classification_metrics, regression_metrics
+
+        run_dir = tmp_path / "run_20261121-140953_finetune"
+        true, outputs = np.asarray(true), np.asarray(outputs, dtype=float)
+
+        def scores(of: Any) -> dict[str, float]:
+            of = np.asarray(of, dtype=float)
+            if classes:
+                return classification_metrics(true, of)
+            return regression_metrics(true, of, columns)
+
+        def table(of: Any) -> dict[str, Any]:
+            of = np.asarray(of, dtype=float)
+            cells: dict[str, Any] = {"sample-id": [f"S{i}" for i in range(len(true))]}
+            if groups is not None:
+                cells["group"] = groups
+            if classes:
+                cells["true"] = [classes[index] for index in true]
+                cells["predicted"] = [classes[index] for index in of.argmax(axis=1)]
+                return cells | {f"probability_{c}": of[:, i] for i, c in enumerate(classes)}
+            for i, column in enumerate(columns):
+                end = f"_{column}" if len(columns) > 1 else ""
+                cells |= {f"true{end}": true[:, i], f"predicted{end}": of[:, i]}
+            return cells
+
+        figures = scores(outputs)
+        beside = {
+            f"baseline_{name}_{metric}": value
+            for name, of in (baselines or {}).items()
+            for metric, value in scores(of).items()
+        }
+        files = {"val_best": "predictions/val_best.tsv", "test": "predictions/test.tsv"}
+        for file in files.values():
+            write_tsv(run_dir / file, table(outputs))
+        if baselines:
+            blocks = [
+                table(of) | {"baseline": [name] * len(true)} for name, of in baselines.items()
+            ]
+            whole = {key: [cell for b in blocks for cell in b[key]] for key in blocks[0]}
+            for split in ("val", "test"):
+                files[f"{split}_baselines"] = f"predictions/{split}_baselines.tsv"
+                write_tsv(run_dir / files[f"{split}_baselines"], whole)
+        target = {
+            "task": "classification" if classes else "regression",
+            "columns": list(columns),
+            "classes": list(classes),
+            "group_column": group_column,
+            "split": {"kind": "grouped", "fold": 0, "folds": 5, "repeats": 1, "seed": 0},
+        }
+
+        def named(*names: str) -> dict[str, str]:
+            return {name: files[name] for name in names if name in files}
+
+        names = ["total_loss", "target_loss", *figures, *beside]
+        recorder = Recorder(run_dir, loop="finetune", metric_names=names)
+        meta = META | {
+            "target": target,
+            "num_samples": {"train": 400, "val": 90, "test": len(true)},
+        }
+        recorder.emit(
+            "on_start", meta=meta, metrics={"val": beside}, artifacts=named("val_baselines")
+        )
+        for epoch, factor in enumerate((1.6, 1.0, 1.1)):
+            losses = {"total_loss": 0.2 * factor, "target_loss": 0.2 * factor}
+            val = {name: factor * value for name, value in figures.items()} | losses
+            fact = {
+                "epoch": epoch,
+                "train_loss": 0.18 * factor,
+                "val_loss": 0.2 * factor,
+                "lr": 1e-4,
+                "metrics": {"train": losses, "val": val},
+                "best": {
+                    "epoch": min(epoch, 1),
+                    "metric": "val_loss",
+                    "value": 0.2 * (1.0 if epoch else factor),
+                },
+            }
+            recorder.emit("on_epoch_end", **fact)
+            if epoch < 2:
+                recorder.emit("on_validation_improved", **fact, artifacts=named("val_best"))
+        recorder.emit("on_train_end", epoch=2)
+        recorder.emit(
+            "on_test_end",
+            epoch=1,
+            metrics={"test": figures | beside},
+            artifacts=named("test", "test_baselines"),
+        )
+        recorder.close()
+        return run_dir
+
+    return record

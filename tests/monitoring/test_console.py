@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aam.facts.listener import Progress
+from aam.facts.reader import read_events
 from aam.monitoring.console import Console, duration, epoch_line, number
 
 Event = dict[str, Any]
@@ -154,6 +155,30 @@ def test_summary(
         f"Run folder: {name}",
         "Figures:",
         f"  {name}/figures/training_curves.png",
+    ]
+
+
+def test_supervised_run_ends_with_a_table_and_a_verdict(
+    supervised_run: Callable[..., Path],
+) -> None:
+    true, near = [[1.0], [2.0], [3.0]], [[1.5], [2.0], [3.0]]
+    run_dir = supervised_run(true, near, {"mean": [[2.0]] * 3, "random_forest": true})
+    stream = io.StringIO()
+    console = Console(None, stream=stream, clock=Clock())
+    for event in read_events(run_dir):
+        console.on_event(event)
+    console.close()
+    lines = stream.getvalue().splitlines()
+    at = lines.index("Test set (3 samples)     MAE    RMSE     R²")
+    assert lines[at - 2 : at] == ["Best epoch: 2 (val_loss 0.2000)", ""]
+    assert lines[at + 1 :] == [
+        "  random forest       0.0000  0.0000  1.000",
+        "> aam (finetune)      0.1667  0.2887  0.875",
+        "  training mean       0.6667  0.8165  0.000",
+        "The random forest is better than the model by 0.1667 in MAE.",
+        "One split says little: aam-train --multirun split=kfold split.fold=0,1,2,3,4 and then "
+        "aam-facts cv tell whether that is beyond the spread of the folds.",
+        "",
     ]
 
 

@@ -132,13 +132,12 @@ def test_legend_covers_neither_title_nor_panels(
 
 
 def test_missing_facts_are_named(healthy_run: Path) -> None:
-    test = next(one for one in plan(LoggingConfig()) if one.moment == "on_test_end")
+    drawings = {one.stem: one for one in plan(LoggingConfig())}
     with pytest.raises(FactsMissing, match="no on_test_end event"):
-        draw(healthy_run, test, LoggingConfig())
+        draw(healthy_run, drawings["unifrac_test"], LoggingConfig())
     (healthy_run / "predictions" / "val_unifrac.tsv").unlink()
-    best = next(one for one in plan(LoggingConfig()) if one.moment == "on_validation_improved")
     with pytest.raises(FactsMissing, match="no artifact val_unifrac"):
-        draw(healthy_run, best, LoggingConfig())
+        draw(healthy_run, drawings["unifrac_best"], LoggingConfig())
 
 
 def test_numbers_beside_the_pairs_are_the_facts(healthy_run: Path) -> None:

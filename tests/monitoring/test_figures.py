@@ -15,7 +15,7 @@ import pytest
 
 from aam.config import DiagnosticsConfig, FamilyConfig, LoggingConfig
 from aam.monitoring.figures import Figures
-from aam.monitoring.plan import FAMILY_NAMES, plan
+from aam.monitoring.plan import FAMILY_NAMES, UNSUPERVISED, plan
 from aam.monitoring.worker import Inbox, logging_of
 
 Event = dict[str, Any]
@@ -34,7 +34,7 @@ def test_config_comes_whole_through_the_command_line() -> None:
 
 def test_inbox_keeps_the_newest_request_of_each_figure() -> None:
     read, write = os.pipe()
-    inbox = Inbox(read, plan(CONFIG))
+    inbox = Inbox(read, plan(CONFIG, UNSUPERVISED))
     for epoch in range(100):
         os.write(write, f"on_epoch_end {epoch}\n".encode())
     os.write(write, b"on_validation_improved 7\non_epoch_end 1")
@@ -95,6 +95,25 @@ def test_worker_reports_each_family_once_and_goes_on(
         "INFO figure unifrac_test.png was not drawn: no on_test_end event",
     ]
     assert (healthy_run / "figures" / "training_curves.png").is_file()
+
+
+def test_worker_draws_what_a_run_predicts_and_is_silent_on_what_it_is_not(
+    supervised_run: Callable[..., Path],
+) -> None:
+    """Neither distances nor classes are asked for, so nothing of them is missing."""
+    run_dir = supervised_run([[1.0], [2.0], [4.0]], [[1.5], [2.0], [3.0]])
+    worker = subprocess.run(
+        [sys.executable, "-m", "aam.monitoring.worker", run_dir, json.dumps(asdict(CONFIG))],
+        input=b"on_validation_improved 1\non_test_end 1\n",
+        capture_output=True,
+        check=True,
+    )
+    assert worker.stderr == b""
+    assert {path.stem for path in (run_dir / "figures").iterdir()} == {
+        "pred_vs_actual_best",
+        "pred_vs_actual_test",
+        "residuals_test",
+    }
 
 
 def test_what_the_worker_says_goes_to_the_log(

@@ -6,6 +6,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 
+from aam.facts.reader import read_events
 from aam.monitoring.tensorboard import TensorBoard
 
 Event = dict[str, Any]
@@ -78,3 +79,41 @@ def test_nothing_is_written_before_there_is_something(
     board.on_event(make_event("on_start"))
     board.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("classes", [(), ("sick", "well")])
+def test_a_trained_run_has_the_figure_of_its_best_predictions(
+    supervised_run: Callable[..., Path], classes: tuple[str, ...]
+) -> None:
+    true = [0, 1, 1] if classes else [[1.0], [2.0], [4.0]]
+    outputs = [[0.8, 0.2], [0.6, 0.4], [0.1, 0.9]] if classes else [[1.0], [2.5], [4.0]]
+    baselines = {"random_forest": outputs}
+    run_dir = supervised_run(true, outputs, baselines, classes=classes)
+    board = TensorBoard(run_dir)
+    for event in read_events(run_dir):
+        board.on_event(event)
+    board.close()
+    written = read(run_dir)
+    (image,) = written.Images("validation/prediction_plot")
+    assert image.step == 2  # the best epoch
+    assert image.encoded_image_string.startswith(b"\x89PNG")
+    assert (image.width, image.height) > (700, 500)
+    tags = written.Tags()["scalars"]
+    assert {f"val/{'accuracy' if classes else 'mae'}", "test/r2" if not classes else "test/f1"} <= {
+        *tags
+    }
+    assert not [tag for tag in tags if "baseline" in tag]
+
+
+def test_a_run_without_labels_or_improvement_has_no_figure(
+    healthy_run: Path, supervised_run: Callable[..., Path], make_event: Callable[..., Event]
+) -> None:
+    history = {"train_loss": [], "val_loss": [], "lr": []}
+    run_dir = supervised_run([[1.0], [2.0]], [[1.0], [2.0]])
+    (run_dir / "predictions" / "val_best.tsv").unlink()
+    for folder in (healthy_run, run_dir):
+        board = TensorBoard(folder)
+        board.on_event(read_events(folder)[0])
+        board.on_event(make_event("on_train_end", history=history))
+        board.close()
+        assert not (folder / "tensorboard").exists()

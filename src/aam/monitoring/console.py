@@ -14,6 +14,8 @@ from typing import Any, TextIO
 
 from aam.facts.listener import Progress
 from aam.facts.reader import epoch_events, read_events
+from aam.monitoring.scores import of_model
+from aam.monitoring.verdict import COLUMNS, verdict
 
 SHOWN = {
     "total_loss": "Total Loss",
@@ -51,7 +53,8 @@ class Console:
         self._last: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
         self._diagnostics: list[dict[str, str]] = []
-        self._test: dict[str, float | None] = {}
+        self._meta: dict[str, Any] = {}
+        self._test: dict[str, Any] | None = None
         self._end, self._end_at = "Ended after", self._start
 
     def on_event(self, event: dict[str, Any]) -> None:
@@ -66,7 +69,7 @@ class Console:
             self._diagnostics = event["diagnostics"]
             self._end_epoch(event)
         elif moment == "on_test_end":
-            self._test = event["metrics"]["test"]
+            self._test = event
         elif moment in ENDS:
             self._end = ENDS[moment]
             self._close_bar()
@@ -94,6 +97,7 @@ class Console:
 
     def _begin(self, event: dict[str, Any]) -> None:
         self._start = self._line_at = self._clock()
+        self._meta = event["meta"]
         if self._is_terminal:
             from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -149,9 +153,8 @@ class Console:
         if self._best is not None:
             value = number(self._best["value"])
             lines.append(f"Best epoch: {self._best['epoch'] + 1} ({self._best['metric']} {value})")
-        if self._test:
-            values = [f"{name} {number(value)}" for name, value in self._test.items()]
-            lines.append(f"Test: {', '.join(values)}")
+        if self._test is not None:
+            lines += self._tested(self._test)
         lines += [
             f"Diagnosis: {one['kind']}: {one['evidence']}. Advice: {one['advice']}"
             for one in self._diagnostics
@@ -161,6 +164,18 @@ class Console:
             figures = sorted((self._run_dir / "figures").glob("[!.]*.*"))
             lines += ["Figures:"] if figures else []
             lines += [f"  {_near(figure)}" for figure in figures]
+        return lines
+
+    def _tested(self, event: dict[str, Any]) -> list[str]:
+        """The test's metrics in a line; of a target, the verdict below, and the rest of them."""
+        target = self._meta.get("target")
+        told = COLUMNS[target["task"]] if target else ()
+        metrics = of_model(event["metrics"]["test"])
+        rest = [f"{name} {number(value)}" for name, value in metrics.items() if name not in told]
+        lines = [f"Test: {', '.join(rest)}"] if rest else []
+        if target:
+            size = self._meta["num_samples"].get("test")
+            lines += ["", *verdict(event, target, event["loop"], size), ""]
         return lines
 
     def _outcome(self) -> str:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from aam.config import LoggingConfig
 from aam.facts.files import write_atomically
+from aam.facts.reader import read_events
 from aam.monitoring import style
 from aam.monitoring.families import FAMILIES
 from aam.monitoring.families.base import RunFacts
-from aam.monitoring.plan import Drawing, plan
+from aam.monitoring.plan import Drawing, kind_of, plan
 
 
 class FactsMissing(Exception):  # noqa: N818 (an outcome, not a failure)
@@ -45,7 +46,7 @@ def draw(run_dir: Path, drawing: Drawing, logging: LoggingConfig) -> Path:
 def draw_all(run_dir: Path, logging: LoggingConfig) -> list[Path]:
     """Draw every figure of the plan whose facts are there, also of a run that died."""
     drawn = []
-    for drawing in plan(logging):
+    for drawing in plan(logging, kind_of(read_events(run_dir))):
         try:
             drawn.append(draw(run_dir, drawing, logging))
         except FactsMissing:

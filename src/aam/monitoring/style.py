@@ -85,10 +85,52 @@ NAMES = {
     "lr": "Learning rate",
 }
 
+BASELINE_NAMES = {
+    "mean": "training mean",
+    "majority": "majority class",
+    "batch_mean": "mean of the batch",
+    "batch_majority": "majority of the batch",
+    "read_depth": "read depth alone",
+    "knn_bray_curtis": "k-NN on Bray-Curtis",
+    "knn_unifrac": "k-NN on UniFrac",
+    "kernel_bray_curtis": "kernel on Bray-Curtis",
+    "kernel_unifrac": "kernel on UniFrac",
+    "linear_clr": "linear model on CLR",
+}
+
 
 def name_of(metric: str) -> str:
-    """How a metric is called in a figure."""
+    """How a metric is called in a figure; that of one target column keeps the column's name."""
+    head, _, column = metric.partition("_")
+    if column and head in ("mae", "rmse", "r2"):
+        return f"{NAMES[head]} of {shortened(column, 24)}"
     return NAMES.get(metric) or metric.replace("_", " ").capitalize()
+
+
+def baseline_name(baseline: str) -> str:
+    """How a baseline is called in a figure or a sentence, after "the"."""
+    return BASELINE_NAMES.get(baseline) or baseline.replace("_", " ")
+
+
+def shortened(text: str, length: int = 36) -> str:
+    """Cut a long name in its middle, where names of one file differ least often."""
+    if len(text) <= length:
+        return text
+    end = (length - 1) // 3
+    return f"{text[: length - 1 - end]}…{text[len(text) - end :]}"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """A number in so many significant digits, whole ones in full: 0.0123, 92.1, 12346."""
+    if value is None or not np.isfinite(value):
+        return "not defined"
+    size = int(np.floor(np.log10(abs(value)))) if value else 0
+    return f"{value:.2e}" if size < -4 or size > 6 else f"{value:.{max(0, digits - 1 - size)}f}"
+
+
+def score(value: float | None) -> str:
+    """A score between 0 and 1."""
+    return "not defined" if value is None or not np.isfinite(value) else f"{value:.3f}"
 
 
 @contextmanager
@@ -100,15 +142,21 @@ def applied() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float, title: str, subtitle: str) -> "Figure":
+def new_figure(
+    width: float, height: float, title: str, subtitle: str, *, min_width: float = MIN_WIDTH
+) -> "Figure":
     """Make a figure (inches) with a title and, in small print below, what it was drawn from.
 
-    It is never so narrow that title and legend, side by side, would run into each other.
+    It is never so narrow that title and legend, side by side, would run into each other; one
+    without a legend beside the title may be (``min_width``).
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(max(width, MIN_WIDTH), height), layout="constrained")
-    figure.suptitle(title, x=0.012, ha="left", fontweight="bold")
+    width = max(width, min_width)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    # A bold letter is 0.65 of the font's size wide, and an inch has 72 points.
+    fontsize = min(RC["figure.titlesize"], 72 * width / (0.65 * len(title)))
+    figure.suptitle(title, x=0.012, ha="left", fontweight="bold", fontsize=fontsize)
     figure.supxlabel(subtitle, x=0.012, ha="left", fontsize=10, color=GREY)
     return figure
 
@@ -150,6 +198,31 @@ def focus(axes: "Axes", values: NDArray[np.float64]) -> int:
     margin = 0.08 * (kept.max() - kept.min())
     axes.set_ylim(kept.min() - margin, kept.max() + margin)
     return int((~inside).sum())
+
+
+def write_numbers(
+    axes: "Axes", rows: Sequence[tuple[str, str, str]], size: float = 21, step: float = 62
+) -> None:
+    """Fill an empty panel with large numbers: name above, value, note beside (``step`` points)."""
+    axes.axis("off")
+    for row, (name, value, note) in enumerate(rows):
+        beside = 0.72 * size * len(value) + 4  # digits are 0.7 of the size wide
+        texts: list[tuple[str, float, float, dict[str, Any]]] = [
+            (name, 0.0, 0.0, {"color": GREY, "fontsize": 12.5}),
+            (value, 0.0, -18.0, {"fontsize": size, "fontweight": "bold"}),
+            (note, beside, -22.0, {"color": GREY, "fontsize": 11}),
+        ]
+        for text, x, y, look in texts:
+            if text:
+                axes.annotate(
+                    text,
+                    (0, 1),
+                    xytext=(x, y - step * row),
+                    xycoords="axes fraction",
+                    textcoords="offset points",
+                    va="top",
+                    **look,
+                )
 
 
 def legend_above(figure: "Figure", entries: Sequence[tuple[Any, str]]) -> None:

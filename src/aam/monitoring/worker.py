@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from aam.config import DiagnosticsConfig, FamilyConfig, LoggingConfig
+from aam.facts.reader import read_events
 from aam.monitoring.drawing import FactsMissing, draw
-from aam.monitoring.plan import Drawing, plan
+from aam.monitoring.plan import Drawing, kind_of, plan
 
 NICENESS = 10
 # After drawing, rest this many times as long: epochs of a second must not keep a core busy.
@@ -57,7 +58,8 @@ class Inbox:
 
 def serve(run_dir: Path, logging: LoggingConfig, fd: int) -> None:
     """Draw what is asked for until the inbox is closed and empty."""
-    inbox = Inbox(fd, plan(logging))
+    # The facts hold the start of the run by now: without it, nothing would be asked for.
+    inbox = Inbox(fd, plan(logging, kind_of(read_events(run_dir))))
     said: set[tuple[str, str]] = set()
     rested_at = 0.0
     while inbox.open or inbox.waiting:

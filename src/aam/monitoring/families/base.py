@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from aam.config import DiagnosticsConfig
 from aam.facts.reader import best, epoch_events, read_events
+from aam.monitoring.scores import is_baseline, of_baselines
+from aam.monitoring.style import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,6 +63,42 @@ class RunFacts:
         """Which run this is, in small print."""
         return f"{self.run_dir.name} · loop={self.events[-1]['loop']}"
 
+    @cached_property
+    def starts(self) -> list[dict[str, Any]]:
+        """The events that began the run or went on with it, the newest first."""
+        return [event for event in reversed(self.events) if event["meta"] is not None]
+
+    @property
+    def target(self) -> dict[str, Any] | None:
+        """What the run predicts (``meta.target``); None where it learns without labels."""
+        target: dict[str, Any] | None = (
+            self.starts[0]["meta"].get("target") if self.starts else None
+        )
+        return target
+
+    @property
+    def split(self) -> str:
+        """Which samples the moment judges: ``test`` or ``val``."""
+        return "test" if self.moment == "on_test_end" else "val"
+
+    @property
+    def split_label(self) -> str:
+        """Which samples, and by which epoch's model: ``validation set, epoch 27 (best)``."""
+        name = f"{SPLIT_NAMES[self.split]} set"
+        return f"{name}, epoch {self.best_epoch} (best)" if self.best_epoch else name
+
+    def scores(self) -> dict[str, float | None]:
+        """The metrics of :attr:`split` at the moment."""
+        scores: dict[str, float | None] = self.events[-1]["metrics"][self.split]
+        return scores
+
+    def baselines(self, split: str) -> dict[str, dict[str, float | None]]:
+        """Metrics of each baseline: the test's come with its event, all others with the start's."""
+        events = [self.events[-1]] if split == "test" else self.starts[:1]
+        known = [*self.metric_names(), *self.events[-1]["metrics"][split]]
+        known = [name for name in known if not is_baseline(name)]
+        return of_baselines(events[0]["metrics"][split], known) if events else {}
+
     def field(self, name: str) -> Values:
         """One field of every epoch, NaN where it is null."""
         return _floats([event[name] for event in self.epochs])
@@ -70,20 +108,26 @@ class RunFacts:
         return _floats([event["metrics"][split].get(name) for event in self.epochs])
 
     def metric_names(self) -> list[str]:
-        """Every metric that some epoch has for training or validation, in order of appearance."""
+        """Metrics that some epoch has for training or validation, in order of appearance.
+
+        Those of baselines, which know no epochs, are none of them.
+        """
         seen = {
             name: None
             for event in self.epochs
             for split in ("train", "val")
             for name in event["metrics"][split]
+            if not is_baseline(name)
         }
         return list(seen)
 
     def artifact(self, name: str) -> Path | None:
-        """File that the moment's event names, if it is there."""
-        relative = self.events[-1]["artifacts"].get(name)
-        path = self.run_dir / relative if relative else None
-        return path if path is not None and path.is_file() else None
+        """File that the moment's event names, or else the start of the run; None if not there."""
+        for event in (self.events[-1], *self.starts):
+            if name in event["artifacts"]:
+                path = self.run_dir / event["artifacts"][name]
+                return path if path.is_file() else None
+        return None
 
 
 class Family(Protocol):

@@ -6,7 +6,12 @@ import numpy as np
 
 from aam.monitoring import style
 from aam.monitoring.families.base import RunFacts, Values
-from aam.monitoring.families.panels import draw_splits, legend_entries, splits_of
+from aam.monitoring.families.panels import (
+    draw_reference,
+    draw_splits,
+    legend_entries,
+    splits_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +44,7 @@ class Metrics:
         for axes, (name, curves) in zip(every, panels.items(), strict=False):
             draw_splits(axes, facts, curves)
             num_off = style.focus(axes, np.concatenate(list(curves.values())))
+            draw_reference(axes, facts, name)
             axes.set_title(style.name_of(name) + (f" ({num_off} off the axis)" if num_off else ""))
         if num_panels > len(panels):
             _draw_rate(every[len(panels)], facts, rate)

@@ -6,6 +6,7 @@ import numpy as np
 
 from aam.monitoring import style
 from aam.monitoring.families.base import RunFacts, Values
+from aam.monitoring.scores import best_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +32,29 @@ def mark_best(axes: "Axes", facts: RunFacts, values: Values) -> None:
         if epoch == facts.best_epoch:
             axes.axvline(epoch, **BEST_LINE)
             axes.plot(epoch, value, **BEST_STAR)
+
+
+def draw_reference(axes: "Axes", facts: RunFacts, metric: str) -> None:
+    """Draw what the best baseline reaches on the validation set, if there are baselines."""
+    values = {name: scores.get(metric) for name, scores in facts.baselines("val").items()}
+    name = best_of(values, metric)
+    value = None if name is None else values[name]
+    if name is None or value is None:
+        return
+    low, high = axes.get_ylim()
+    room = 0.12 * (max(high, value) - min(low, value))  # for the label above the line
+    axes.set_ylim(min(low, value - room / 2), max(high, value + room))
+    axes.axhline(value, color=style.BLACK, linestyle=(0, (6, 3)), linewidth=1.2, zorder=1.6)
+    axes.annotate(
+        f"{style.baseline_name(name)} {style.significant(value)}",
+        (0.99, value),
+        xytext=(0, 2),
+        xycoords=axes.get_yaxis_transform(),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=10,
+    )
 
 
 def splits_of(facts: RunFacts, metric: str) -> dict[str, Values]:

@@ -39,33 +39,24 @@ class UniFracPairs:
 
     def missing(self, facts: RunFacts) -> str:
         """Need the table of pairs that the moment's event names."""
-        name = f"{_split(facts)}_unifrac"
+        name = f"{facts.split}_unifrac"
         return "" if facts.artifact(name) else f"no artifact {name} (table of pairs of samples)"
 
     def draw(self, facts: RunFacts) -> "Figure":
         """Draw pairs whose numbers are finite."""
-        path = facts.artifact(f"{_split(facts)}_unifrac")
+        path = facts.artifact(f"{facts.split}_unifrac")
         assert path is not None
         pairs = read_pairs(path)
         finite = np.isfinite(pairs.true) & np.isfinite(pairs.predicted)
         pairs = Pairs(pairs.true[finite], pairs.predicted[finite])
         if not pairs.true.size:
             raise ValueError(f"{path.name} holds no pair of finite distances")
-        figure = style.new_figure(11.6, 8.2, _title(facts), facts.label)
+        title = f"UniFrac distances of the {facts.split_label}"
+        figure = style.new_figure(11.6, 8.2, title, facts.label)
         axes, side = figure.subplots(1, 2, width_ratios=[3.1, 1])
         _draw_pairs(axes, pairs)
-        _draw_side(side, axes, facts.events[-1]["metrics"].get(_split(facts), {}), len(pairs.true))
+        _draw_side(side, axes, facts.scores(), len(pairs.true))
         return figure
-
-
-def _split(facts: RunFacts) -> str:
-    return "test" if facts.moment == "on_test_end" else "val"
-
-
-def _title(facts: RunFacts) -> str:
-    split = _split(facts)
-    name = f"UniFrac distances of the {style.SPLIT_NAMES[split]} set"
-    return f"{name}, epoch {facts.best_epoch} (best)" if facts.best_epoch else name
 
 
 def _draw_pairs(axes: "Axes", pairs: Pairs) -> None:
@@ -103,20 +94,18 @@ def _draw_pairs(axes: "Axes", pairs: Pairs) -> None:
     axes.set_ylabel("predicted distance")
 
 
-def _draw_side(side: "Axes", axes: "Axes", metrics: Mapping[str, float], num_shown: int) -> None:
+def _draw_side(
+    side: "Axes", axes: "Axes", metrics: Mapping[str, float | None], num_shown: int
+) -> None:
     """Write numbers and legend beside the pairs, where they cover nothing."""
-    side.axis("off")
     numbers = [
-        (label, f"{metrics[name]:.3f}")
+        (label, f"{value:.3f}", "")
         for name, label in (
             ("unifrac_r2", "R² of 1:1"),
             ("unifrac_spearman", "Spearman"),
             ("unifrac_mae", "MAE"),
         )
-        if metrics.get(name) is not None
+        if (value := metrics.get(name)) is not None
     ]
-    for row, (name, value) in enumerate([*numbers, ("pairs shown", f"{num_shown:,}")]):
-        top = 1.0 - 0.125 * row
-        side.text(0, top, name, va="top", color=style.GREY, fontsize=13)
-        side.text(0, top - 0.042, value, va="top", fontsize=21, fontweight="bold")
+    style.write_numbers(side, [*numbers, ("pairs shown", f"{num_shown:,}", "")])
     side.legend(*axes.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(-0.06, 0.44))

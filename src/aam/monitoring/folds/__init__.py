@@ -1,0 +1,1 @@
+"""A cross-validation, joined from the facts of its runs: which, how good, and for people."""
