@@ -1,4 +1,4 @@
-# make demo    pretrain the tiny model on demo data
+# make demo    pretrain the tiny model on demo data, then fine-tune it to predict a host's age
 # make test    the test suite, without the slow tests
 # make lint    style and types
 # make bench   speed and memory, each against the plain way
@@ -10,7 +10,9 @@ SHELL := bash
 BIN := .venv/bin
 
 demo: .venv/installed
-	$(BIN)/aam-train
+	$(BIN)/aam-train run_name=demo
+	$(BIN)/aam-train loop=finetune data.target=age freeze=nucleotide \
+		pretrained=$$(ls -td $${AAM_OUTPUTS:-outputs}/runs/run_*_pretrain_demo* | head -1)
 
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow"

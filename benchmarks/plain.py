@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from aam.config import LoopConfig, ModelConfig
+from aam.config import ModelConfig, PretrainConfig
 from aam.data.batches import BatchMaker
 from aam.data.sequences import MASK, START, VOCAB_SIZE
 from aam.losses.targets import UnifracTargets
@@ -70,7 +70,7 @@ class PlainStep:
         model: PlainModel,
         maker: BatchMaker,
         targets: UnifracTargets,
-        loop: LoopConfig,
+        loop: PretrainConfig,
         num_slots: int,
         generator: torch.Generator,
     ) -> None:

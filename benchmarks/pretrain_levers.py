@@ -19,16 +19,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aam.config import Config, DataConfig, LoopConfig, ModelConfig
+from aam.config import Config, DataConfig, ModelConfig, PretrainConfig
 from aam.data.batches import BatchMaker
 from aam.data.splits import split_samples
 from aam.data.study import Study, load_study
-from aam.loops.pretrain import _model
 from aam.loops.pretrain_draws import Draws, TrainingBatch
 from aam.loops.pretrain_task import PretrainTask
 from aam.losses.targets import UnifracTargets
 from aam.losses.unifrac import unifrac_loss
 from aam.models.pretrain import PretrainModel
+from aam.prediction.models import make_encoder
 from aam.training.optim import parameter_groups
 
 GROUPS = {"ecam": "subject", "ibd-crohns": "host_subject_id", "american-gut": "subject"}
@@ -228,7 +228,8 @@ def make_task(config: Config, study: Study, seed: int) -> PretrainTask:
         batch_size=config.data.batch_size,
         seed=seed,
     )
-    return PretrainTask(_model(config), draws, torch.device("cpu"))
+    model = PretrainModel(make_encoder(config.model, config.data), dim=config.model.dim)
+    return PretrainTask(model, draws, torch.device("cpu"))
 
 
 def main() -> None:
@@ -253,7 +254,7 @@ def main() -> None:
     small = ModelConfig(
         dim=64, num_heads=4, nucleotide_layers=2, sample_layers=2, patch_size=5, num_clades=256
     )
-    base = Config(data=data, model=small, loop=LoopConfig())
+    base = Config(data=data, model=small, loop=PretrainConfig())
     study = load_study(data)
     print("| variant | updates | test MSE | test R² | Spearman | bases right |")
     print("|---|---|---|---|---|---|")

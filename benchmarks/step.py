@@ -29,7 +29,7 @@ import torch
 from plain import PlainModel, PlainStep
 from torch import nn
 
-from aam.config import DataConfig, LoopConfig, ModelConfig
+from aam.config import DataConfig, ModelConfig, PretrainConfig
 from aam.data.batches import Batch, BatchMaker
 from aam.data.splits import Split
 from aam.data.study import Study, load_study
@@ -94,7 +94,7 @@ def plain_step(setting: Setting, dropout: float = 0.1) -> Step:
         model=model,
         maker=setting.maker(),
         targets=UnifracTargets(setting.study, setting.data),
-        loop=LoopConfig(),
+        loop=PretrainConfig(),
         num_slots=setting.num_slots,
         generator=torch.Generator().manual_seed(0),
     )
@@ -113,7 +113,7 @@ def our_step(
         maker=setting.maker(),
         targets=UnifracTargets(setting.study, data),
         split=Split(train=setting.samples, val=none, test=none),
-        loop=LoopConfig(),
+        loop=PretrainConfig(),
         batch_size=len(setting.samples),
         seed=0,
     )

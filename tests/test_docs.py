@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from graphlib import TopologicalSorter
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from aam import loops
+from aam.cli import facts, predict
 from aam.cli.composing import VERSION_BASE, as_config, register
 from aam.cli.config_files import config_dir
 from aam.cli.keys import known_keys
@@ -32,14 +34,19 @@ FLOORS = {
     "qza": 1,
     "facts": 2,
     "phylogeny": 2,
+    "baselines": 3,
     "data": 3,
     "losses": 3,
     "models": 3,
     "monitoring": 4,
+    "prediction": 4,
     "training": 4,
     "loops": 5,
     "cli": 6,
 }
+# A key in code, and its default in brackets or in the next cell of a table.
+DEFAULT = re.compile(r"`([\w.]+)`(?:\*\*)?(?: \(| \| )([\w.]+)(?:\)| \|)")
+_SAID_OTHERWISE = {"null": ("none",), "[]": ("none",), "0.0": ("0",)}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -55,12 +62,15 @@ def test_every_config_key_is_documented():
 
 @pytest.mark.parametrize("page", CURRENT, ids=lambda page: page.name)
 def test_defaults_are_those_of_the_program(page):
-    """Where a page has `data.batch_size` (64) or a row | `split.seed` | 0 |."""
-    defaults = {key.name: key.default for key in known_keys()}
-    said = re.findall(r"`([\w.]+)`(?:\*\*)?(?: \(| \| )([\w.]+)(?:\)| \|)", page.read_text("utf-8"))
-    for key, default in said:
-        if key in defaults:
-            assert default.replace("none", "null") == defaults[key], f"{page.name}: {key}"
+    """Where a page has `data.batch_size` (64) or a row | `split.seed` | 0 |.
+
+    Below a lead such as **`loop.`** the key of a row has it put before.
+    """
+    defaults = _defaults()
+    for lead, line in _lines(page.read_text("utf-8")):
+        for named, default in DEFAULT.findall(line):
+            for name in {named, lead + named} & defaults.keys():
+                assert default in defaults[name], f"{page.name}: {name}"
 
 
 def test_every_config_file_is_documented():
@@ -97,8 +107,23 @@ def test_commands_compose(page):
             as_config(compose("config", overrides=overrides))
 
 
+@pytest.mark.parametrize("page", CURRENT, ids=lambda page: page.name)
+def test_commands_of_the_other_programs_have_arguments_that_these_know(page):
+    for command in _commands(page, "aam-predict"):
+        keys = {word.partition("=")[0] for word in command if not word.startswith("-")}
+        assert keys <= {*predict.READ, *predict.WRITTEN, "tree"}
+        assert {*predict.NEEDED} <= keys
+    for verb, *_ in _commands(page, "aam-facts"):
+        assert verb in facts.VERBS
+
+
+def test_every_argument_of_aam_predict_is_documented():
+    named = set(_code_words(ROOT / "docs" / "prediction.md"))
+    assert {*predict.READ, *predict.WRITTEN} <= named
+
+
 def test_examples_of_extending_run(tmp_path, monkeypatch):
-    """The loop, optimizer, scheduler, model size and plot family of extending.md, as they stand."""
+    """Every example of extending.md that can be run by itself, as it stands."""
     from omegaconf import OmegaConf
 
     text = (ROOT / "docs" / "extending.md").read_text("utf-8")
@@ -112,6 +137,7 @@ def test_examples_of_extending_run(tmp_path, monkeypatch):
     }
     (loop,) = (block for _, block in blocks if "def richness(" in block)
     (family,) = (block for _, block in blocks if "class Throughput" in block)
+    (baseline,) = (block for _, block in blocks if "class Median" in block)
     monkeypatch.setenv("AAM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(sys.modules, "aam.loops.richness", _module("aam.loops.richness", loop))
     monkeypatch.setitem(loops.DISPATCH, "richness", "aam.loops.richness:richness")
@@ -134,6 +160,7 @@ def test_examples_of_extending_run(tmp_path, monkeypatch):
     assert [event["lr"] for event in epochs] == pytest.approx(rates)
     assert read_events(tmp_path)[-1]["metrics"]["test"].keys() == {"total_loss", "mae"}
     _check_family(_module("family", family).Throughput(), tmp_path, len(epochs))
+    _check_baseline(_module("baseline", baseline).Median)
 
 
 def test_imports_go_down_only():
@@ -153,6 +180,25 @@ def test_imports_go_down_only():
     list(TopologicalSorter(imports).static_order())
 
 
+def _defaults() -> dict[str, set[str]]:
+    """Key → its defaults, as a page may write them: of the dataclasses, and of the choices.
+
+    Loops may differ in the default of a key that they share.
+    """
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    register()
+    with initialize_config_dir(version_base=VERSION_BASE, config_dir=str(config_dir())):
+        chosen = compose("config")
+    defaults: dict[str, set[str]] = {}
+    for key in known_keys():
+        texts = {key.default, str(OmegaConf.select(chosen, key.name))}
+        said = [other for text in texts for other in _SAID_OTHERWISE.get(text, ())]
+        defaults.setdefault(key.name, set()).update(texts, said)
+    return defaults
+
+
 def _check_family(family: Any, run_dir: Path, num_epochs: int) -> None:
     from aam.monitoring import style
     from aam.monitoring.families.base import RunFacts
@@ -165,20 +211,27 @@ def _check_family(family: Any, run_dir: Path, num_epochs: int) -> None:
     assert len(axes.lines[0].get_ydata()) == num_epochs
 
 
+def _check_baseline(median: Any) -> None:
+    values = np.array([[1.0], [2.0], [9.0], [50.0]])
+    made = median(SimpleNamespace(values=values))
+    made.fit(np.array([0, 1, 2]))
+    assert made.predict(np.array([3, 0])).tolist() == [[2.0], [2.0]]
+
+
 def _module(name: str, code: str) -> Any:
     module = ModuleType(name)
     exec(compile(code, f"docs/extending.md: {name}", "exec"), module.__dict__)
     return module
 
 
-def _commands(page: Path) -> list[list[str]]:
-    """Arguments of every ``aam-train`` line in a page's shell blocks."""
+def _commands(page: Path, program: str = "aam-train") -> list[list[str]]:
+    """Arguments of every line in a page's shell blocks that runs a program."""
     blocks = [
         block for language, block in FENCE.findall(page.read_text("utf-8")) if language == "bash"
     ]
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    words = [shlex.split(line, comments=True) for line in lines if "aam-train" in line]
-    return [line[line.index("aam-train") + 1 :] for line in words if "aam-train" in line]
+    words = [shlex.split(line, comments=True) for line in lines if program in line]
+    return [line[line.index(program) + 1 :] for line in words if program in line]
 
 
 def _code_words(page: Path) -> Iterator[str]:
@@ -191,15 +244,21 @@ def _code_words(page: Path) -> Iterator[str]:
         if language == "bash":
             yield from re.split(r"[\s=]+", block)
             yield from block.split()
+    for lead, line in _lines(text):
+        for code in re.findall(r"`([^`]+)`", line):
+            for word in code.split():
+                yield from (word, word.partition("=")[0], lead + word)
+
+
+def _lines(text: str) -> Iterator[tuple[str, str]]:
+    """Lines outside of blocks, each with the lead that it stands below, or with none."""
     lead = ""
     for line in FENCE.sub("", text).splitlines():
         if found := re.match(r"(?:\*\*|\| )`([\w.]+[.=])`", line):
             lead = found[1]
         elif line.startswith("#") or line.startswith("**"):
             lead = ""
-        for code in re.findall(r"`([^`]+)`", line):
-            for word in code.split():
-                yield from (word, word.partition("=")[0], lead + word)
+        yield lead, line
 
 
 def _anchors(page: Path) -> set[str]:
