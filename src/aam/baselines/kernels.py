@@ -5,6 +5,7 @@ The kernel is ``exp(-(d / s)^2)``, s a multiple of the median distance in the tr
 Shapes: n training samples, q samples to predict, K outputs, c classes trained on, P candidates.
 """
 
+from abc import ABC, abstractmethod
 from itertools import product
 from typing import ClassVar
 
@@ -21,7 +22,7 @@ COSTS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 LEAST_SLOPE = 1e-3
 
 
-class _Kernel:
+class _Kernel(ABC):
     """What both have: distances, the grid, and the choice in it."""
 
     strengths: ClassVar[tuple[float, ...]]
@@ -64,9 +65,9 @@ class _Kernel:
             outputs += [self._outputs(kernel_nn, kernel_qn, fit, each) for each in self.strengths]
         return np.stack(outputs)
 
+    @abstractmethod
     def _outputs(self, kernel_nn: Floats, kernel_qn: Floats, fit: Rows, strength: float) -> Floats:
         """Outputs ``[q, K]`` of one candidate."""
-        raise NotImplementedError
 
 
 class KernelRidge(_Kernel):

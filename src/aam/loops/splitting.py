@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from aam.config import Config, DataConfig
 from aam.data.folds import kfold_split, leave_one_group_out
@@ -88,33 +89,17 @@ def _dealt(study: Study, config: Config, strata: Column | None) -> Split:
         raise UserError(_no_groups(study, config))
     groups = None if column is None else column.values
     strata = _column(study, config, "stratify_column") or strata
+    common: dict[str, Any] = {
+        "val_fraction": asked.val_fraction,
+        "seed": asked.seed,
+        "groups": groups,
+        "strata": strata,
+    }
     if asked.kind == "kfold":
-        return kfold_split(
-            ids,
-            fold=asked.fold,
-            folds=asked.folds,
-            val_fraction=asked.val_fraction,
-            seed=asked.seed,
-            groups=groups,
-            strata=strata,
-        )
-    if asked.kind == "leave_one_group_out" and groups is not None:
-        return leave_one_group_out(
-            ids,
-            fold=asked.fold,
-            val_fraction=asked.val_fraction,
-            seed=asked.seed,
-            groups=groups,
-            strata=strata,
-        )
-    return split_samples(
-        ids,
-        val_fraction=asked.val_fraction,
-        test_fraction=asked.test_fraction,
-        seed=asked.seed,
-        groups=groups,
-        strata=strata,
-    )
+        return kfold_split(ids, fold=asked.fold, folds=asked.folds, **common)
+    if asked.kind == "leave_one_group_out":
+        return leave_one_group_out(ids, fold=asked.fold, **common)
+    return split_samples(ids, test_fraction=asked.test_fraction, **common)
 
 
 def _column(study: Study, config: Config, key: str) -> Column | None:
