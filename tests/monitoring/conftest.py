@@ -55,7 +55,7 @@ def epoch_event(make_event: Callable[..., Event]) -> Callable[..., Event]:
     """Make the event of an epoch from its losses."""
 
     def make(epoch: int, train: float | None, val: float | None, **fields: Any) -> Event:
-        given = {"epoch": epoch, "step": epoch, "train_loss": train, "val_loss": val}
+        given = {"epoch": epoch, "step": epoch + 1, "train_loss": train, "val_loss": val}
         return make_event("on_epoch_end", **(given | fields))
 
     return make

@@ -114,6 +114,13 @@ def test_odd_losses_are_drawn_too(
     assert [path.name for path in paths] == ["losses-on_epoch_end.png", "training_curves.png"]
 
 
+def test_a_model_that_was_fitted_at_once_has_no_curves(
+    write_run: Callable[..., Path], epoch_event: Callable[..., Event]
+) -> None:
+    run_dir = write_run([epoch_event(0, 0.5, 0.6, step=0)], num_pairs=1)
+    assert draw_all(run_dir, LoggingConfig(families=SMALL)) == []
+
+
 @pytest.mark.parametrize("name", ["losses", "metrics", "training_curves"])
 def test_legend_covers_neither_title_nor_panels(
     write_run: Callable[..., Path], epoch_event: Callable[..., Event], name: str

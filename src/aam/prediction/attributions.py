@@ -28,7 +28,7 @@ from aam.prediction.predictor import Columns, batches_of
 from aam.prediction.samples import Samples
 from aam.prediction.trained import Trained
 
-STEPS = 64
+STEPS = 24
 BATCH = 8  # samples; each slot has a row of its own, and memory grows with the square of the batch
 
 

@@ -43,6 +43,13 @@ class RunFacts:
         """One event an epoch."""
         return epoch_events(self.events)
 
+    @property
+    def lacks_curves(self) -> str:
+        """Say why there is no curve to draw; empty if there is one."""
+        if self.epochs and self.epochs[-1]["step"] == 0:
+            return "the model was fitted at once, without epochs"
+        return ""
+
     @cached_property
     def epoch_numbers(self) -> NDArray[np.int64]:
         """Epochs as people count them, from 1."""

@@ -25,7 +25,7 @@ class Losses:
 
     def missing(self, facts: RunFacts) -> str:
         """Need one epoch with a finite loss."""
-        return "" if total_losses(facts) else "no epoch with a finite loss"
+        return facts.lacks_curves or ("" if total_losses(facts) else "no epoch with a finite loss")
 
     def draw(self, facts: RunFacts) -> "Figure":
         """Draw the total on the left, the parts in columns of two on the right."""

@@ -25,7 +25,9 @@ class Metrics:
 
     def missing(self, facts: RunFacts) -> str:
         """Need one epoch with a metric."""
-        return "" if self._panels(facts) else "no epoch with a metric other than losses"
+        return facts.lacks_curves or (
+            "" if self._panels(facts) else "no epoch with a metric other than losses"
+        )
 
     def draw(self, facts: RunFacts) -> "Figure":
         """Draw the panels, at most three in a row."""

@@ -30,7 +30,7 @@ class TrainingCurves:
 
     def missing(self, facts: RunFacts) -> str:
         """Need one epoch with a finite loss."""
-        return "" if total_losses(facts) else "no epoch with a finite loss"
+        return facts.lacks_curves or ("" if total_losses(facts) else "no epoch with a finite loss")
 
     def draw(self, facts: RunFacts) -> "Figure":
         """Draw the panels; the findings are those that the facts of the last epoch hold."""
