@@ -13,6 +13,7 @@ from aam.config import Config, FinetuneConfig
 from aam.data.batches import Batch
 from aam.errors import UserError
 from aam.loops.beside import Beside
+from aam.loops.calibrated import keep_calibration
 from aam.loops.pretrained import build_encoder, inputs_of
 from aam.loops.run import Run
 from aam.loops.session import train
@@ -21,8 +22,6 @@ from aam.loops.target_task import EVAL_BATCH, TargetTask
 from aam.losses.targets import UnifracTargets
 from aam.losses.unifrac import unifrac_loss
 from aam.models.supervised import SupervisedModel
-from aam.prediction.calibrating import calibrate_model
-from aam.prediction.calibration import save_calibration
 from aam.prediction.models import make_finetuned
 from aam.training.devices import pick_device, seed_everything
 
@@ -45,22 +44,6 @@ def finetune(config: Config, run: Run) -> float:
     model = make_finetuned(encoder, config.model, loop, data.recipe)
     predictor = EncoderPredictor(model, data, device, targets)
     predictor.standardise()
-
-    def finish(epoch: int) -> None:
-        """Calibrate the best model, so that it predicts with intervals wherever it is taken."""
-        calibration = calibrate_model(
-            model,
-            data.maker(),
-            data.split,
-            data.target,
-            data.recipe,
-            covariates_NV=data.covariates,
-            seed=config.trainer.seed,
-            device=device,
-        )
-        if run.run_dir is not None and calibration is not None:
-            save_calibration(run.run_dir, calibration, epoch)
-
     return train(
         TargetTask(predictor, data, device, weights),
         config,
@@ -71,7 +54,7 @@ def finetune(config: Config, run: Run) -> float:
         num_samples=data.num_samples,
         beside=Beside(data),
         lr_scales={"encoder.": loop.encoder_lr},
-        finish=finish,
+        finish=lambda epoch: keep_calibration(model, data, run, device, epoch),
     )
 
 

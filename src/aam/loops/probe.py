@@ -15,13 +15,12 @@ from torch import Tensor
 from aam.config import Config, ProbeConfig
 from aam.loops import probe_fit, probe_kernel
 from aam.loops.beside import Beside
+from aam.loops.calibrated import keep_calibration
 from aam.loops.fitted import Fitted, fit_and_record
 from aam.loops.pretrained import build_encoder
 from aam.loops.run import Run
 from aam.loops.supervised import Supervised, load_supervised
 from aam.models.probe import ProbeModel
-from aam.prediction.calibrating import calibrate_model
-from aam.prediction.calibration import save_calibration
 from aam.prediction.forward import encode_asvs, on_device, pass_through
 from aam.training.devices import pick_device, seed_everything
 
@@ -41,8 +40,7 @@ def probe(config: Config, run: Run) -> float:
     def fit() -> Fitted:
         asv_AD = encode_asvs(model, data.study, device)
         model.fitted = _fit(model, data, beside, asv_AD)
-        if run.run_dir is not None:
-            _calibrate(model, data, run, device)
+        keep_calibration(model, data, run, device, epoch=1)
 
         def predict(rows: NDArray[np.int64]) -> NDArray[np.float64]:
             batches = data.maker().fixed_batches(rows, BATCH, config.trainer.seed)
@@ -131,19 +129,3 @@ def _blocks(data: Supervised, rows: NDArray[np.int64]) -> list[NDArray[np.int64]
         group = data.groups[row]
         members.setdefault(("alone", k) if group is None else group, []).append(k)
     return [np.array(block) for block in members.values()]
-
-
-def _calibrate(model: ProbeModel, data: Supervised, run: Run, device: torch.device) -> None:
-    assert run.run_dir is not None
-    calibration = calibrate_model(
-        model,
-        data.maker(),
-        data.split,
-        data.target,
-        data.recipe,
-        covariates_NV=None,
-        seed=data.config.trainer.seed,
-        device=device,
-    )
-    if calibration is not None:
-        save_calibration(run.run_dir, calibration, epoch=1)

@@ -14,7 +14,7 @@ from aam.monitoring.families.predictions import (
     Classified,
     best_baseline,
     lacks_predictions,
-    read_classified,
+    need_classified,
     target_name,
 )
 
@@ -36,8 +36,7 @@ class ConfusionMatrix:
 
     def draw(self, facts: RunFacts) -> "Figure":
         """Draw the matrix; scores are the facts', the largest class is that of these samples."""
-        classified = read_classified(facts)
-        assert classified is not None
+        classified = need_classified(facts)
         names, counts_CC = merged(classified.classes, count(classified))
         side_inches = max(5.0, 0.62 * len(names))
         figure = style.new_figure(

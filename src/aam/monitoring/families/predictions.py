@@ -105,6 +105,13 @@ def target_name(facts: RunFacts) -> str:
     return style.shortened(first) + (f" and {len(others)} more" if others else "")
 
 
+def need_classified(facts: RunFacts) -> Classified:
+    """The classes of every sample by the model, where ``lacks_predictions`` has nothing to say."""
+    classified = read_classified(facts)
+    assert classified is not None
+    return classified
+
+
 def _read(facts: RunFacts, baseline: str | None) -> dict[str, list[str]]:
     """The table of the model, or the block of a baseline in theirs; empty if it is not there."""
     of_model, of_baselines = _TABLES[facts.split]

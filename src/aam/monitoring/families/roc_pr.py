@@ -14,6 +14,7 @@ from aam.monitoring.families.predictions import (
     Classified,
     best_baseline,
     lacks_predictions,
+    need_classified,
     read_classified,
     target_name,
 )
@@ -104,8 +105,7 @@ class RocPr:
 
     def draw(self, facts: RunFacts) -> "Figure":
         """Draw a curve for each class that can have one, the best baseline's faint."""
-        classified = read_classified(facts)
-        assert classified is not None
+        classified = need_classified(facts)
         of_model = _largest(classified, curves_of(classified))
         baseline = best_baseline(facts)
         beside = read_classified(facts, baseline) if baseline else None
