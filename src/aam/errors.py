@@ -24,6 +24,10 @@ class StopRequestedError(BaseException):
     """
 
 
+class StopAfterEpochError(StopRequestedError):
+    """Somebody asked the run to stop after its epoch: done as wished, not interrupted."""
+
+
 def shown(names: object, limit: int = 3) -> str:
     """The first few of many names, for an error sentence: ``a, b, c and 7 more``."""
     listed = [str(name) for name in names]  # type: ignore[attr-defined]

@@ -31,7 +31,9 @@ FROZEN_FIELDS = [
     "error",
     "history",
     "nonfinite",
+    "reason",
 ]
+ADDED_LATER = ["reason"]
 FROZEN_MOMENTS = [
     "on_start",
     "on_epoch_end",
@@ -47,7 +49,8 @@ FROZEN_MOMENTS = [
 def test_fields_and_moments_are_frozen() -> None:
     schema = event_schema()
     Draft202012Validator.check_schema(schema)
-    assert list(schema["properties"]) == schema["required"] == FROZEN_FIELDS
+    assert list(schema["properties"]) == FROZEN_FIELDS
+    assert [*schema["required"], *ADDED_LATER] == FROZEN_FIELDS
     assert list(FIELD_TYPES) == list(blank_event()) == FROZEN_FIELDS
     assert schema["properties"]["moment"]["enum"] == list(MOMENTS) == FROZEN_MOMENTS
     assert schema["properties"]["schema_version"] == {"const": blank_event()["schema_version"]}

@@ -15,6 +15,7 @@ from aam.errors import (
     EXIT_OK,
     EXIT_USER_ERROR,
     NonFiniteError,
+    StopAfterEpochError,
     StopRequestedError,
     UserError,
 )
@@ -34,7 +35,8 @@ def attempt(
         action()
     except (Exception, KeyboardInterrupt, StopRequestedError) as error:
         code, sentence = _judge(error, arguments, run_dir)
-        _log.error("%s", sentence, exc_info=error, extra={"foreseen": code != EXIT_FAILED})
+        level = logging.WARNING if code == EXIT_OK else logging.ERROR
+        _log.log(level, "%s", sentence, exc_info=error, extra={"foreseen": code != EXIT_FAILED})
         return code
     return EXIT_OK
 
@@ -44,6 +46,8 @@ def _judge(error: BaseException, arguments: Sequence[str], run_dir: Path | None)
         return EXIT_USER_ERROR, str(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return EXIT_USER_ERROR, explain(error, arguments)
+    if isinstance(error, StopAfterEpochError):
+        return EXIT_OK, f"stopped after the epoch by {error}; {_go_on(run_dir)}"
     if isinstance(error, KeyboardInterrupt | StopRequestedError):
         return _interrupted(str(error) or "SIGINT", run_dir)
     if isinstance(error, NonFiniteError):

@@ -54,10 +54,11 @@ class LoggingConfig:
     plots: str = "standard"
     every_epochs: int = 1
     tensorboard: bool = True
+    histogram_every_epochs: int | None = 50
     console: bool = True
     families: dict[str, FamilyConfig] = field(default_factory=dict)
     diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
 
     def __post_init__(self) -> None:
         one_of("logging.plots", self.plots, ("minimal", "standard", "full"))
-        at_least("logging", self, every_epochs=1)
+        at_least("logging", self, every_epochs=1, histogram_every_epochs=1)

@@ -31,7 +31,7 @@ def read_events(run: Path) -> list[dict[str, Any]]:
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path} does not exist: give a run folder that holds facts") from None
     # Split the bytes at newlines only: str.splitlines would also break at other separators.
-    events = (_event(line) for line in content.split(b"\n")[:-1])
+    events = (parse_event(line) for line in content.split(b"\n")[:-1])
     return [event for event in events if event is not None]
 
 
@@ -79,7 +79,7 @@ def series(
     return epochs, values
 
 
-def _event(line: bytes) -> dict[str, Any] | None:
+def parse_event(line: bytes) -> dict[str, Any] | None:
     """The event that a line holds, with all fields; None if it holds none."""
     try:
         event = json.loads(

@@ -13,6 +13,7 @@ from aam.errors import UserError
 from aam.facts.files import LineFile, write_atomically
 from aam.facts.listener import Listener, Progress
 from aam.facts.plain import plain
+from aam.facts.presence import Presence
 from aam.facts.reader import EVENTS, best, epoch_events, read_events
 from aam.facts.scalars import Scalars
 from aam.facts.schema import BOUND_FIELDS, MOMENTS, SPLITS, blank_event, misfit
@@ -73,12 +74,14 @@ class Recorder:
         self._best: dict[str, Any] | None = None
         self._events: LineFile | None = None
         self._scalars: Scalars | None = None
+        self._presence: Presence | None = None
         if self.run_dir is not None:
             self._scalars = Scalars(self.run_dir / "facts" / "scalars.csv", metric_names)
             if resume:
                 self._reopen(self.run_dir, self._scalars)
             else:
                 self._create(self.run_dir, self._scalars)
+            self._presence = Presence(self.run_dir)
 
     def emit(self, moment: str, **fields: Any) -> dict[str, Any]:
         """Record that something happened, tell the listeners, and return the event.
@@ -112,9 +115,9 @@ class Recorder:
         """Close the listeners, then the files; a second call does nothing."""
         self._tell("close")
         self.listeners.clear()
-        for file in (self._events, self._scalars):
-            if file is not None:
-                file.close()
+        for held in (self._events, self._scalars, self._presence):
+            if held is not None:
+                held.close()
 
     def _create(self, run_dir: Path, scalars: Scalars) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,7 @@ BOUND_FIELDS = {
     "meta": ("on_start", "on_resume"),
     "error": ("on_exception",),
     "history": ("on_train_end",),
+    "reason": ("on_stop",),
 }
 
 # Moments that make no sense without an epoch.
@@ -60,6 +61,7 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "error": (dict, NoneType),
     "history": (dict, NoneType),
     "nonfinite": (list,),
+    "reason": (str, NoneType),  # the first versions had none
 }
 
 

@@ -18,7 +18,7 @@ from aam.facts.recorder import Recorder
 from aam.loops.beside import Beside
 from aam.loops.pretrained import inputs_of
 from aam.loops.run import Run
-from aam.loops.session import as_fact, start_facts, test_facts
+from aam.loops.session import as_fact, start_facts, test_facts, why
 from aam.loops.supervised import Supervised
 from aam.loops.target_task import TABLES
 from aam.losses.metrics import judge
@@ -58,12 +58,12 @@ def fit_and_record(
             device=device,
             inputs=inputs_of(config, data.study.files),
             num_samples=data.num_samples,
-        )
+        ) | {"num_epochs": 1}
         recorder.emit("on_start", **start_facts(meta, beside, keeper))
         try:
             return _fit(data, beside, recorder, keeper, fit)
-        except (StopRequestedError, KeyboardInterrupt):
-            recorder.emit("on_stop", epoch=0, step=0)
+        except (StopRequestedError, KeyboardInterrupt) as stop:
+            recorder.emit("on_stop", epoch=0, step=0, reason=why(stop))
             raise
         except Exception as error:
             recorder.emit("on_exception", epoch=0, step=0, error=as_fact(error))

@@ -55,14 +55,14 @@ def train(
     names = [*metric_names, *(beside.names() if beside else ())]
     recorder = Recorder(run.run_dir, loop=config.loop.name, metric_names=names, resume=run.resume)
     try:
-        for listener in listeners(config.logging, run.run_dir):
+        for listener in listeners(config.logging, run.run_dir, task.model.named_parameters):
             recorder.add_listener(listener)
         kept = {"config": asdict(config)} | ({"recipe": beside.recipe} if beside else {})
         keeper = RunFolder(run.run_dir, kept)
         engine = _engine(task, config, watched, recorder, keeper, device, lr_scales or {})
         meta = run_metadata(
             seed=config.trainer.seed, device=str(device), inputs=inputs, num_samples=num_samples
-        )
+        ) | {"num_epochs": config.trainer.epochs}
         known = start_facts(meta, beside, keeper)
         with engine.stop:
             if state is None:
@@ -71,6 +71,7 @@ def train(
             else:
                 assert run.run_dir is not None
                 _refuse_other_inputs(read_events(run.run_dir), meta["inputs"])
+                keeper.take_stop_request()  # older than this resume: not meant for it
                 engine.load_state_dict(state)
                 recorder.emit("on_resume", epoch=engine.epoch, step=engine.update, **known)
             _record(task, engine, recorder, keeper, beside, finish)
@@ -156,8 +157,8 @@ def _record(
         if finish is not None and best_epoch is not None:
             finish(best_epoch)
         _test(task, engine, recorder, keeper, beside, best_epoch)
-    except (StopRequestedError, KeyboardInterrupt):
-        recorder.emit("on_stop", epoch=engine.epoch, step=engine.update)
+    except (StopRequestedError, KeyboardInterrupt) as stop:
+        recorder.emit("on_stop", epoch=engine.epoch, step=engine.update, reason=why(stop))
         raise
     except Exception as error:
         where: dict[str, Any] = {"epoch": engine.epoch, "step": engine.update}
@@ -216,6 +217,11 @@ def test_facts(evaluation: Evaluation, beside: Beside | None, keeper: RunFolder)
         tables |= beside.tables("test")
         metrics |= beside.figures("test")
     return {"metrics": {"test": metrics}, "artifacts": keeper.save_tables(tables)}
+
+
+def why(stop: BaseException) -> str:
+    """What ``on_stop`` says: the signal, or who asked for it."""
+    return str(stop) or "SIGINT"
 
 
 def as_fact(error: BaseException) -> dict[str, str]:

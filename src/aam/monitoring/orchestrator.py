@@ -1,13 +1,19 @@
 """Who hears the facts of a run, by configuration."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aam.config import LoggingConfig
 from aam.facts.listener import Listener
 from aam.monitoring.plan import plan
 
+if TYPE_CHECKING:
+    from aam.monitoring.tensorboard import Parameters
 
-def listeners(logging: LoggingConfig, run_dir: Path | None) -> list[Listener]:
+
+def listeners(
+    logging: LoggingConfig, run_dir: Path | None, parameters: "Parameters | None" = None
+) -> list[Listener]:
     """Make the listeners of a run: TensorBoard, figures, console.
 
     Parameters
@@ -15,6 +21,8 @@ def listeners(logging: LoggingConfig, run_dir: Path | None) -> list[Listener]:
     run_dir
         None, or ``logging.save_artifacts=false``, where nothing may be written: only the console
         listens then.
+    parameters
+        Gives the model's parameters by name, for histograms; None where nothing is trained.
 
     Raises
     ------
@@ -27,7 +35,7 @@ def listeners(logging: LoggingConfig, run_dir: Path | None) -> list[Listener]:
     if folder is not None and logging.tensorboard:
         from aam.monitoring.tensorboard import TensorBoard
 
-        heard.append(TensorBoard(folder))
+        heard.append(TensorBoard(folder, logging, parameters))
     if folder is not None and drawings:
         from aam.monitoring.figures import Figures
 

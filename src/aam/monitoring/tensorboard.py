@@ -1,10 +1,11 @@
 """TensorBoard: scalars of every epoch, with training and validation in one chart."""
 
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aam.config import DiagnosticsConfig
+from aam.config import DiagnosticsConfig, LoggingConfig
 from aam.facts.listener import Progress
 from aam.monitoring import style
 from aam.monitoring.families import FAMILIES
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
+Parameters = Callable[[], Iterable[tuple[str, Any]]]
 PREDICTION_PLOT = "validation/prediction_plot"
 PREDICTION_FAMILIES = {"regression": "pred_vs_actual", "classification": "confusion_matrix"}
 
@@ -28,7 +30,9 @@ class TensorBoard:
     ``validation/prediction_plot``: drawn at each improvement, it would hold up the training.
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(
+        self, run_dir: Path, logging: LoggingConfig, parameters: Parameters | None = None
+    ) -> None:
         self._run_dir = run_dir
         self._kind = kind_of([])
         self._folder = run_dir / "tensorboard"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from aam.config import TrainerConfig
-from aam.errors import NonFiniteError, UserError
+from aam.errors import NonFiniteError, StopAfterEpochError, UserError
 from aam.facts.listener import Progress
 from aam.facts.recorder import Recorder
 from aam.training.devices import peak_memory_mib
@@ -79,6 +79,9 @@ class Keeper(Protocol):
     def save_tables(self, tables: Mapping[str, Mapping[str, list[Any]]]) -> dict[str, str]:
         """Keep the tables of an evaluation."""
 
+    def take_stop_request(self) -> str | None:
+        """Whose request to stop after the epoch there is; None if there is none. Asked once."""
+
 
 class Engine:
     """Trains a task; ``state_dict`` holds all that a resumed run needs to go on bit for bit."""
@@ -117,9 +120,13 @@ class Engine:
         Raises
         ------
         StopRequestedError
-            Between two steps or epochs, if ``stop`` (in use while this runs) was asked to.
+            Between two steps or epochs, if ``stop`` (in use while this runs) was asked to; before
+            an epoch, if the keeper was.
         """
         while self.epoch < self.trainer.epochs and not self._finished():
+            who = self.keeper.take_stop_request()
+            if who is not None:
+                raise StopAfterEpochError(who)
             self._epoch()
             self.stop.raise_if_asked()
         self.recorder.emit(

@@ -5,6 +5,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from aam.facts.stopping import take_request
 from aam.facts.tables import write_tsv
 from aam.training.checkpoint import BEST, LAST, link_model, load_checkpoint, save_checkpoint
 
@@ -50,3 +51,7 @@ class RunFolder:
             (self.run_dir / path).parent.mkdir(exist_ok=True)
             write_tsv(self.run_dir / path, tables[name])
         return artifacts
+
+    def take_stop_request(self) -> str | None:
+        """Whose request to stop after the epoch lies in the folder; it is taken away."""
+        return None if self.run_dir is None else take_request(self.run_dir)
