@@ -10,6 +10,8 @@ import pytest
 
 from aam.cli.train import main
 from aam.facts.reader import read_events
+from aam.facts.stopping import request_stop
+from aam.training.run_folder import RunFolder
 
 AAM_TRAIN = Path(sys.executable).with_name("aam-train")
 SMALLEST = ("loop.min_updates=2", "model.num_clades=8", "logging=none", "trainer.num_threads=1")
@@ -62,6 +64,26 @@ def test_resume_goes_on_in_the_same_folder(aam_train, tmp_path):
     assert "on_resume" in moments(run_dir)
     assert len({event["run_id"] for event in events}) == 1
     assert [e["epoch"] for e in events if e["moment"] == "on_epoch_end"] == [0, 1]
+
+
+def test_a_run_that_is_asked_to_stop_ends_well_and_says_how_to_go_on(
+    aam_train, tmp_path, monkeypatch, capsys
+):
+    save = RunFolder.save_last
+
+    def save_and_ask(folder, state):
+        save(folder, state)
+        if state["epoch"] == 1:
+            request_stop(folder.run_dir, "ada@host")
+
+    monkeypatch.setattr(RunFolder, "save_last", save_and_ask)
+    assert aam_train("trainer.epochs=3", *SMALLEST) == 0
+    (run_dir,) = (tmp_path / "outputs" / "runs").iterdir()
+    said = capsys.readouterr().err
+    assert said.startswith("stopped after the epoch by request of ada@host; go on with: aam-train ")
+    assert read_events(run_dir)[-1]["reason"] == "request of ada@host"
+    assert aam_train(f"resume={run_dir}") == 0
+    assert moments(run_dir)[-1] == "on_test_end"
 
 
 def test_a_sweep_makes_a_run_of_each_choice(aam_train, tmp_path):

@@ -51,7 +51,7 @@ def _read_yaml(path: Path) -> Any:
     # The parser written in C is ten times as fast; it is there wherever PyYAML has a wheel.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 (both are safe)
+        return yaml.load(path.read_text(encoding="utf-8"), loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(f"the configuration {path} cannot be read: {reason}") from None
