@@ -34,6 +34,12 @@ def event(epoch_fields: Fields) -> dict[str, Any]:
         ('"epoch": 0, "step"', '"epoch": null, "step"'),
         ('"epoch": 0, "step"', '"epoch": "0", "step"'),
         ('"best": {"epoch": 0, ', '"best": {'),
+        ('"best": {"epoch": 0, "metric": "val_loss"', '"best": {"epoch": 0, "metric": 1'),
+        ('"diagnostics": []', '"diagnostics": [{"kind": "plateau"}]'),
+        ('"artifacts": {}', '"artifacts": {"best": null}'),
+        ('"moment": "on_epoch_end"', '"moment": "on_start"'),  # which needs its meta
+        ('"moment": "on_epoch_end"', '"moment": "on_exception"'),
+        ('"meta": null', '"meta": {"inputs": {"table": "table.biom"}}'),
         ('"test": {}', '"test": null'),
         ("}\n", "}"),  # no newline: it may still be being written
     ],

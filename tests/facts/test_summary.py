@@ -1,6 +1,7 @@
 """A run at a glance says what reading all of its facts says."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,3 +118,22 @@ def test_runs_are_found_where_the_outputs_have_them(tmp_path: Path) -> None:
     assert list(find_runs(tmp_path)) == wanted
     assert list(find_runs(wanted[0])) == wanted[:1]
     assert list(find_runs(tmp_path / "absent")) == []
+
+
+def test_a_folder_that_is_closed_to_us_hides_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run_1" / "facts").mkdir(parents=True)
+    (tmp_path / "run_1" / EVENTS).touch()
+    (tmp_path / "closed").mkdir(mode=0)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    user = os.geteuid()
+    if user == 0:  # to whom nothing is closed
+        os.seteuid(65_534)
+    try:
+        found = list(find_runs(Path()))
+    finally:
+        os.seteuid(user)
+        (tmp_path / "closed").chmod(0o755)
+    assert found == [Path("run_1")]

@@ -33,17 +33,12 @@ def run_metadata(
         If an input cannot be read.
     """
     return {
-        "git": git_state(_PACKAGE),
+        "git": own_git_state(),
         "hostname": socket.gethostname(),
         "pid": os.getpid(),
         "seed": seed,
         "device": device,
-        "versions": {
-            "aam": _version("aam"),
-            "python": platform.python_version(),
-            "torch": _version("torch"),
-            "numpy": _version("numpy"),
-        },
+        "versions": installed_versions(),
         "inputs": {name: describe_file(path) for name, path in inputs.items() if path is not None},
         "num_samples": dict(num_samples),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -60,6 +55,17 @@ def describe_file(path: Path) -> dict[str, Any]:
             "sha256": digest.hexdigest(),
             "num_bytes": file.tell(),
         }
+
+
+def installed_versions() -> dict[str, str | None]:
+    """Versions of what decides on the numbers; None for what is not installed."""
+    packages = {name: _version(name) for name in ("torch", "numpy")}
+    return {"aam": _version("aam"), "python": platform.python_version(), **packages}
+
+
+def own_git_state() -> dict[str, Any]:
+    """:func:`git_state` of the code that runs."""
+    return git_state(_PACKAGE)
 
 
 def git_state(package: Path) -> dict[str, Any]:

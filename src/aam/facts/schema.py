@@ -64,6 +64,34 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "reason": (str, NoneType),  # the first versions had none
 }
 
+# What stands in the fields that are objects or lists, as far as readers build on it: types, a list
+# with the shape of its items, or names with their shapes. A name with a question mark may be
+# missing, and ``*`` is every name.
+_TEXT = (str, NoneType)
+_SHAPES: dict[str, Any] = {
+    "best": {"epoch": int, "metric": str, "value": _NUMBER},
+    "diagnostics": [{"kind": str, "evidence": str, "advice": str}],
+    "artifacts": {"*": str},
+    "error": {"type": str, "message": str},
+    "history": {"*": [_NUMBER]},
+    "nonfinite": [str],
+    "meta": {
+        "command?": str,
+        "device?": str,
+        "git?": {"*": (str, bool, NoneType)},
+        "hostname?": str,
+        "inputs?": {"*": {"path": str, "sha256": str}},
+        "num_samples?": {"*": int},
+        "target?": {
+            "task": str,
+            "columns": [str],
+            "split": {"kind": str, "fold": int, "folds": int, "repeats": int},
+        },
+        "versions?": {"*": _TEXT},
+        "working_dir?": str,
+    },
+}
+
 
 def blank_event() -> dict[str, Any]:
     """Every field of an event, in the order of the file, with its empty value."""
@@ -89,8 +117,13 @@ def misfit(event: dict[str, Any]) -> str | None:
     for split in SPLITS:
         if not _holds_numbers(event["metrics"].get(split)):
             return f"metrics.{split}"
-    if event["best"] is not None and not isinstance(event["best"].get("epoch"), int):
-        return "best.epoch"
+    for name, shape in _SHAPES.items():
+        if event[name] is not None and not _has_shape(event[name], shape):
+            return name
+    if event["meta"] is None and event["moment"] in BOUND_FIELDS["meta"]:
+        return "meta"
+    if event["error"] is None and event["moment"] in BOUND_FIELDS["error"]:
+        return "error"
     if event["epoch"] is None and event["moment"] in EPOCH_MOMENTS:
         return "epoch"
     return None
@@ -98,6 +131,21 @@ def misfit(event: dict[str, Any]) -> str | None:
 
 def _holds_numbers(metrics: object) -> bool:
     return isinstance(metrics, dict) and all(isinstance(v, _NUMBER) for v in metrics.values())
+
+
+def _has_shape(value: object, shape: Any) -> bool:
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_has_shape(item, shape[0]) for item in value)
+    if not isinstance(shape, dict):
+        return isinstance(value, shape)
+    if not isinstance(value, dict):
+        return False
+    if "*" in shape:
+        return all(_has_shape(item, shape["*"]) for item in value.values())
+    return all(
+        _has_shape(value[name.rstrip("?")], inner) if name.rstrip("?") in value else name[-1] == "?"
+        for name, inner in shape.items()
+    )
 
 
 @cache

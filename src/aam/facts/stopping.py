@@ -23,8 +23,11 @@ def request_stop(run_dir: Path, who: str) -> None:
 
 
 def is_asked_to_stop(run_dir: Path) -> bool:
-    """Whether a request waits to be followed."""
-    return (run_dir / REQUEST).exists()
+    """Whether a request waits to be followed, as far as can be seen."""
+    try:
+        return (run_dir / REQUEST).exists()
+    except OSError:  # not for us to look into, or a folder gone stale on a network
+        return False
 
 
 def take_request(run_dir: Path) -> str | None:

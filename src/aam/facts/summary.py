@@ -122,14 +122,15 @@ def find_runs(folder: Path, depth: int = 3) -> Iterator[Path]:
 
     ``outputs`` holds them two and three levels down (``runs/run_…``, ``multiruns/exp_…/run_…``).
     """
-    if (folder / EVENTS).is_file():
+    try:
+        is_run = (folder / EVENTS).is_file()
+        inside = [] if is_run or depth == 0 else sorted(folder.iterdir())
+    except OSError:  # gone, no folder, or not for us to read
+        return
+    if is_run:
         yield folder
-    elif depth > 0:
-        try:
-            inside = sorted(one for one in folder.iterdir() if one.name[0] != "." and one.is_dir())
-        except OSError:  # gone, or not for us to read
-            return
-        for one in inside:
+    for one in inside:
+        if one.name[0] != ".":
             yield from find_runs(one, depth - 1)
 
 
