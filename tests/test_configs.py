@@ -89,7 +89,6 @@ def test_where_the_default_choices_differ_from_the_dataclasses():
         "trainer.epochs",  # of data=demo
         "trainer.num_threads",  # of data=demo
         "trainer.max_grad_norm",  # of loop=pretrain
-        "logging.diagnostics.relative",  # of loop=pretrain
     }
     assert composed().logging.families == dict.fromkeys(FAMILY_NAMES, FamilyConfig())
 

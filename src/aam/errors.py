@@ -14,7 +14,14 @@ class UserError(Exception):
 
 
 class NonFiniteError(Exception):
-    """A loss, output or gradient that is NaN or infinite: the update was not made."""
+    """A loss, output or gradient that is NaN or infinite: the update was not made.
+
+    ``what`` says it in short, ``more`` goes on with the sentence.
+    """
+
+    def __init__(self, what: str, more: str = "") -> None:
+        super().__init__(what + more)
+        self.what = what
 
 
 class StopRequestedError(BaseException):

@@ -9,7 +9,8 @@ import pytest
 
 from aam.facts.listener import Progress
 from aam.facts.reader import read_events
-from aam.monitoring.console import Console, duration, epoch_line, number
+from aam.monitoring.console import Console
+from aam.monitoring.wording import duration, epoch_line, number
 
 Event = dict[str, Any]
 
@@ -135,7 +136,11 @@ def test_summary(
     console = Console(healthy_run, stream=stream, clock=clock)
     for event in healthy_events:
         console.on_event(event)
-    finding = {"kind": "plateau", "evidence": "it stays", "advice": "stop here"}
+    finding = {
+        "kind": "gradient_spikes",
+        "evidence": "epochs 29-30: gradient norm 9",
+        "advice": "clip gradients: aam-train resume=/r trainer.max_grad_norm=1",
+    }
     history = {"train_loss": [], "val_loss": [], "lr": []}
     end = make_event("on_train_end", epoch=29, diagnostics=[finding], history=history)
     tested = make_event("on_test_end", metrics={"train": {}, "val": {}, "test": {"mae": 0.03}})
@@ -146,15 +151,57 @@ def test_summary(
     console.close()
     best = next(e["best"] for e in reversed(healthy_events))
     name = healthy_run.name
-    assert stream.getvalue().splitlines()[-8:] == [
+    assert stream.getvalue().splitlines()[-11:] == [
         "",
         "Trained 30 epochs (01:05)",
         f"Best epoch: {best['epoch'] + 1} (val_loss {best['value']:.4f})",
         "Test: mae 0.0300",
-        "Diagnosis: plateau: it stays. Advice: stop here",
+        "Diagnosis:",
+        "  gradient spikes, epochs 29-30: gradient norm 9",
+        "    Clip gradients:",
+        "    aam-train resume=/r trainer.max_grad_norm=1",
         f"Run folder: {name}",
         "Figures:",
         f"  {name}/figures/training_curves.png",
+    ]
+
+
+def test_the_diagnosis_says_what_holds_once_and_what_is_over_in_a_line(
+    write_run: Callable[..., Path],
+    epoch_event: Callable[..., Event],
+    make_event: Callable[..., Event],
+) -> None:
+    def finding(kind: str, evidence: str, advice: str = "do: aam-train a=1") -> dict[str, str]:
+        return {"kind": kind, "evidence": evidence, "advice": advice}
+
+    def judged(epoch: int, *findings: dict[str, str]) -> Event:
+        return epoch_event(epoch, 0.5, 0.6, diagnostics=list(findings))
+
+    told = [
+        judged(0, finding("instability", "a")),
+        judged(1),
+        judged(2, finding("instability", "b"), finding("worsening", "c")),
+        judged(3, finding("instability", "d"), finding("worsening", "e")),
+        judged(4, finding("worsening", "f")),  # the run was killed, and resumed before this epoch
+    ]
+    run_dir = write_run([make_event("on_start"), *told])
+    stream = io.StringIO()
+    console = Console(run_dir, stream=stream)
+    console.on_event(make_event("on_resume", epoch=4))
+    lasting = finding("plateau", "epoch 5: h", "rest")
+    console.on_event(judged(4, finding("worsening", "epochs 3-5: g"), lasting))
+    console.on_event(judged(5, finding("overfitting", "epoch 6: i"), lasting))
+    ended = [finding("overfitting", "epoch 6: i"), finding("plateau", "epochs 5-6: j")]
+    history = {"train_loss": [], "val_loss": [], "lr": []}
+    console.on_event(make_event("on_train_end", epoch=5, diagnostics=ended, history=history))
+    console.close()
+    lines = stream.getvalue().splitlines()
+    assert lines[lines.index("Diagnosis:") + 1 : -1] == [
+        "  plateau, epochs 5-6: j",
+        "  overfitting, epoch 6: i",
+        "    Do:",
+        "    aam-train a=1",
+        "Came and went: instability (epochs 1, 3-4); worsening (epochs 3-5)",
     ]
 
 

@@ -1,6 +1,7 @@
 """Optimizers and schedules from their config groups, against the formulas."""
 
 import math
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,76 @@ def test_a_schedule_by_epochs_ends_with_the_run() -> None:
         schedule.after_epoch(1.0)
     expected = [LR / 2 * (1 + math.cos(math.pi * t / 4)) for t in range(4)]
     assert found == pytest.approx(expected)
+
+
+class Run:
+    """What of a run moves its learning rates: a layer at the whole rate, one at a share of it."""
+
+    def __init__(
+        self, scheduler: dict[str, Any], lr: float, num_epochs: int = 8, encoder_lr: float = 0.5
+    ) -> None:
+        layers = nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1)])
+        sgd = {"_target_": "torch.optim.SGD", "lr": lr}
+        self.optimizer = build_optimizer(sgd, layers, {"1.": encoder_lr})
+        config = {key: lr if key == "max_lr" else value for key, value in scheduler.items()}
+        self.schedule = Schedule(
+            config, self.optimizer, num_updates=5 * num_epochs, num_epochs=num_epochs
+        )
+
+    def rates(self, num_epochs: int) -> list[tuple[float, ...]]:
+        """The rates of each update."""
+        found = []
+        for _ in range(num_epochs):
+            for _ in range(5):
+                found.append(tuple(group["lr"] for group in self.optimizer.param_groups))
+                self.optimizer.step()
+                self.schedule.after_update()
+            self.schedule.after_epoch(1.0)  # never better: a plateau's factor is due in each epoch
+        return found
+
+    def saved(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return deepcopy((self.optimizer.state_dict(), self.schedule.state_dict()))
+
+    def load(self, saved: tuple[dict[str, Any], dict[str, Any]]) -> "Run":
+        self.optimizer.load_state_dict(deepcopy(saved[0]))
+        self.schedule.load_state_dict(deepcopy(saved[1]))
+        return self
+
+
+@pytest.mark.parametrize("num_epochs", [8, 12])
+@pytest.mark.parametrize(
+    "path", sorted((CONFIGS / "scheduler").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_a_run_that_goes_on_at_another_rate_follows_its_plan_at_that_rate(
+    path: Path, num_epochs: int
+) -> None:
+    scheduler = numbers(path) | ({"patience": 1} if path.stem == "plateau" else {})
+    stopped = Run(scheduler, LR)
+    before = stopped.rates(3)
+    expected = Run(scheduler, LR / 10, num_epochs).rates(num_epochs)
+    if path.stem == "plateau":  # it has no plan, and keeps what it has learned of the run
+        assert expected[:15] == [pytest.approx([one / 10 for one in rates]) for rates in before]
+    resumed = Run(scheduler, LR / 10, num_epochs).load(stopped.saved())
+    assert resumed.rates(2) == [pytest.approx(rate) for rate in expected[15:25]]
+    # It goes on from there once more, and the rate is not lowered twice.
+    again = Run(scheduler, LR / 10, num_epochs).load(resumed.saved())
+    assert again.rates(3) == [pytest.approx(rate) for rate in expected[25:40]]
+
+
+def test_what_is_held_at_rate_0_does_not_keep_the_rest_from_another_rate() -> None:
+    plateau = {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau"}
+    stopped = Run(plateau, LR, encoder_lr=0.0)
+    stopped.rates(1)
+    resumed = Run(plateau, LR / 10, encoder_lr=0.0).load(stopped.saved())
+    assert resumed.rates(1)[0] == pytest.approx((LR / 10, LR / 10, 0.0, 0.0))
+
+
+def test_a_run_that_goes_on_as_it_was_has_the_very_same_rates() -> None:
+    for path in sorted((CONFIGS / "scheduler").glob("*.yaml")):
+        whole = Run(numbers(path), LR)
+        rates = whole.rates(8)
+        stopped = Run(numbers(path), LR)
+        before = stopped.rates(5)
+        resumed = Run(numbers(path), LR).load(stopped.saved())
+        assert before + resumed.rates(3) == rates
+        assert resumed.saved()[1] == whole.saved()[1]

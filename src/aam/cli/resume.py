@@ -19,7 +19,10 @@ CHANGEABLE = (
     "trainer.max_minutes",
     "trainer.device",
     "trainer.num_threads",
+    "trainer.max_grad_norm",
     "early_stopping.patience",
+    "optimizer.lr",
+    "monitor",
     "logging.",
 )
 _INPUTS = ("table", "tree", "rep_seqs", "metadata", "distances")
@@ -52,7 +55,15 @@ def find_run(arguments: Sequence[str]) -> tuple["Config", Path, list[str]]:
     saved = _saved(run_dir)
     for noted in _notes(run_dir):
         saved = _changed(saved, noted)
-    return as_config(_changed(saved, overrides)), run_dir, overrides
+    config = as_config(_changed(saved, overrides))
+    max_lr = config.scheduler.get("max_lr")
+    is_rate_given = any(override.startswith("optimizer.lr=") for override in overrides)
+    if is_rate_given and max_lr not in (None, config.optimizer["lr"]):
+        raise UserError(
+            f"scheduler.max_lr={max_lr} is the learning rate of this run, so optimizer.lr has no "
+            "say: leave it out"
+        )
+    return config, run_dir, overrides
 
 
 def note(run_dir: Path, overrides: Sequence[str]) -> Path:

@@ -8,7 +8,7 @@ file alone; their keys are checked against the signature of the target.
 
 from aam.config.checks import above_zero, at_least, one_of
 from aam.config.data import BaselinesConfig, DataConfig, SplitConfig
-from aam.config.logging import DiagnosticsConfig, FamilyConfig, LoggingConfig
+from aam.config.logging import DiagnosticsConfig, FamilyConfig, LoggingConfig, TagsConfig
 from aam.config.loops import (
     LOOPS,
     FinetuneConfig,
@@ -42,6 +42,7 @@ __all__ = [
     "ProbeConfig",
     "SplitConfig",
     "SupervisedConfig",
+    "TagsConfig",
     "TrainerConfig",
     "above_zero",
     "at_least",

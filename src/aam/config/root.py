@@ -30,6 +30,7 @@ class Config:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     run_name: str | None = None
+    monitor: bool = False
 
     def __post_init__(self) -> None:
         if self.run_name is not None and not re.fullmatch(r"[\w.-]+", self.run_name):
@@ -41,6 +42,11 @@ class Config:
         if self.task is not None:
             one_of("task", self.task, ("regression", "classification"))
         self._refuse_unread()
+        if self.monitor and not self.logging.save_artifacts:
+            raise UserError(
+                "monitor=true shows what a run writes, and logging.save_artifacts=false writes "
+                "nothing: leave out one of the two"
+            )
         if isinstance(self.loop, SupervisedConfig) and not self.data.targets:
             raise UserError(
                 f"loop={self.loop.name} predicts a metadata column; say which by data.target="

@@ -3,21 +3,20 @@
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from aam.config import Config, one_of
-from aam.errors import StopRequestedError, UserError
+from aam.errors import NonFiniteError, StopRequestedError, UserError
 from aam.facts.meta import run_metadata
-from aam.facts.reader import read_events
+from aam.facts.reader import epoch_events, read_events
 from aam.facts.recorder import Recorder
 from aam.loops.beside import Beside
 from aam.loops.pretrained import PRETRAINED
 from aam.loops.run import Run
-from aam.monitoring.diagnostics import diagnose
+from aam.monitoring.diagnostics import Diagnosis, GuardedDiagnosis, Plan
 from aam.monitoring.orchestrator import listeners
 from aam.training.checkpoint import LAST, load_checkpoint
 from aam.training.early_stopping import EarlyStopping
@@ -59,10 +58,13 @@ def train(
             recorder.add_listener(listener)
         kept = {"config": asdict(config)} | ({"recipe": beside.recipe} if beside else {})
         keeper = RunFolder(run.run_dir, kept)
-        engine = _engine(task, config, watched, recorder, keeper, device, lr_scales or {})
         meta = run_metadata(
             seed=config.trainer.seed, device=str(device), inputs=inputs, num_samples=num_samples
-        ) | {"num_epochs": config.trainer.epochs}
+        ) | planned(config)
+        diagnosis = GuardedDiagnosis(config.logging.diagnostics, Plan.of(run.run_dir, meta))
+        engine = _engine(
+            task, config, watched, recorder, keeper, device, lr_scales or {}, diagnosis
+        )
         known = start_facts(meta, beside, keeper)
         with engine.stop:
             if state is None:
@@ -70,11 +72,15 @@ def train(
                 keeper.save_last(engine.state_dict())  # a run killed in its first epoch resumes too
             else:
                 assert run.run_dir is not None
-                _refuse_other_inputs(read_events(run.run_dir), meta["inputs"])
+                events = read_events(run.run_dir)
+                _refuse_other_inputs(events, meta["inputs"])
                 keeper.take_stop_request()  # older than this resume: not meant for it
                 engine.load_state_dict(state)
+                diagnosis.take_up(
+                    one for one in epoch_events(events) if one["epoch"] < engine.epoch
+                )
                 recorder.emit("on_resume", epoch=engine.epoch, step=engine.update, **known)
-            _record(task, engine, recorder, keeper, beside, finish)
+            _record(task, engine, recorder, keeper, beside, finish, diagnosis)
         best = engine.stopping.best_value
         return float("nan") if best is None else best
     finally:
@@ -119,6 +125,7 @@ def _engine(
     keeper: RunFolder,
     device: torch.device,
     lr_scales: Mapping[str, float],
+    diagnosis: Diagnosis,
 ) -> Engine:
     optimizer = build_optimizer(config.optimizer, task.model, lr_scales)
     num_updates = -(-task.num_steps() // min(config.trainer.accumulate, task.num_steps()))
@@ -138,7 +145,7 @@ def _engine(
         recorder=recorder,
         keeper=keeper,
         device=device,
-        diagnose=partial(diagnose, thresholds=config.logging.diagnostics),
+        diagnosis=diagnosis,
     )
 
 
@@ -149,6 +156,7 @@ def _record(
     keeper: RunFolder,
     beside: Beside | None,
     finish: Callable[[int], None] | None,
+    diagnosis: Diagnosis,
 ) -> None:
     """Fit and test; whatever ends it early is a fact before it goes up."""
     try:
@@ -162,6 +170,8 @@ def _record(
         raise
     except Exception as error:
         where: dict[str, Any] = {"epoch": engine.epoch, "step": engine.update}
+        if isinstance(error, NonFiniteError):
+            where["diagnostics"] = diagnosis.nonfinite(engine.epoch, error.what)
         recorder.emit("on_exception", error=as_fact(error), **where)
         raise
 
@@ -196,6 +206,15 @@ def _test(
         best=engine.stopping.as_fact(),
         **test_facts(evaluation, beside, keeper),
     )
+
+
+def planned(config: Config) -> dict[str, Any]:
+    """What ``meta`` says of the plan: epochs, the learning rate before any schedule, clipping."""
+    return {
+        "num_epochs": config.trainer.epochs,
+        "lr": config.optimizer.get("lr"),
+        "max_grad_norm": config.trainer.max_grad_norm,
+    }
 
 
 def start_facts(meta: dict[str, Any], beside: Beside | None, keeper: RunFolder) -> dict[str, Any]:

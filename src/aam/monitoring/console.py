@@ -3,7 +3,6 @@
 Where the output is no terminal, plain lines at intervals take the place of the bar.
 """
 
-import math
 import os
 import sys
 import time
@@ -14,16 +13,9 @@ from typing import Any, TextIO
 
 from aam.facts.listener import Progress
 from aam.facts.reader import epoch_events, read_events
-from aam.monitoring.scores import of_model
-from aam.monitoring.verdict import COLUMNS, verdict
+from aam.monitoring.end_report import End, end_report
+from aam.monitoring.wording import duration, epoch_line, near, shown_values
 
-SHOWN = {
-    "total_loss": "Total Loss",
-    "unifrac_loss": "UniFrac Loss",
-    "nuc_loss": "Nuc Loss",
-    "target_loss": "Target Loss",
-    "lr": "LR",
-}
 ENDS = {"on_train_end": "Trained", "on_stop": "Stopped after", "on_exception": "Failed after"}
 
 
@@ -52,7 +44,7 @@ class Console:
         self._num_done = 0
         self._last: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
-        self._diagnostics: list[dict[str, str]] = []
+        self._judged: list[dict[str, Any]] = []
         self._meta: dict[str, Any] = {}
         self._test: dict[str, Any] | None = None
         self._end, self._end_at = "Ended after", self._start
@@ -61,12 +53,11 @@ class Console:
         """Write the line of an epoch; keep what the summary needs."""
         self._last, self._end_at = event, self._clock()
         self._best = event["best"] or self._best
-        self._diagnostics = event["diagnostics"] or self._diagnostics
         moment = event["moment"]
+        self._judged.append(_judged(event))
         if moment in ("on_start", "on_resume"):
             self._begin(event)
         elif moment == "on_epoch_end":
-            self._diagnostics = event["diagnostics"]
             self._end_epoch(event)
         elif moment == "on_test_end":
             self._test = event
@@ -91,9 +82,18 @@ class Console:
         """Write the summary."""
         self._close_bar()
         self._held.close()
-        if self._last is not None:
-            for line in self._summary():
-                self._write(line)
+        if self._last is None:
+            return
+        end = End(
+            outcome=self._outcome(),
+            best=self._best,
+            meta=self._meta,
+            test=self._test,
+            judged=self._judged,
+            run_dir=self._run_dir,
+        )
+        for line in end_report(end):
+            self._write(line)
 
     def _begin(self, event: dict[str, Any]) -> None:
         self._start = self._line_at = self._clock()
@@ -104,9 +104,11 @@ class Console:
             # So that a notice of the log does not tear the bar.
             self._held.enter_context(logging_redirect_tqdm())
         if self._run_dir is not None:
-            self._write(f"Run folder: {_near(self._run_dir)}")
+            self._write(f"Run folder: {near(self._run_dir)}")
         if event["moment"] == "on_resume" and self._run_dir is not None:
-            past = epoch_events(read_events(self._run_dir))
+            events = read_events(self._run_dir)
+            self._judged = [_judged(one) for one in events]
+            past = epoch_events(events)
             self._val_losses = {one["epoch"]: one["val_loss"] for one in past}
             self._num_done = event["epoch"]
             self._write(f"Resumed: goes on with epoch {event['epoch'] + 1}")
@@ -147,37 +149,6 @@ class Console:
         left = (progress.num_epochs - first) * progress.num_steps - done
         return duration((self._clock() - self._start) / done * left)
 
-    def _summary(self) -> list[str]:
-        assert self._last is not None
-        lines = ["", self._outcome()]
-        if self._best is not None:
-            value = number(self._best["value"])
-            lines.append(f"Best epoch: {self._best['epoch'] + 1} ({self._best['metric']} {value})")
-        if self._test is not None:
-            lines += self._tested(self._test)
-        lines += [
-            f"Diagnosis: {one['kind']}: {one['evidence']}. Advice: {one['advice']}"
-            for one in self._diagnostics
-        ]
-        if self._run_dir is not None:
-            lines.append(f"Run folder: {_near(self._run_dir)}")
-            figures = sorted((self._run_dir / "figures").glob("[!.]*.*"))
-            lines += ["Figures:"] if figures else []
-            lines += [f"  {_near(figure)}" for figure in figures]
-        return lines
-
-    def _tested(self, event: dict[str, Any]) -> list[str]:
-        """The test's metrics in a line; of a target, the verdict below, and the rest of them."""
-        target = self._meta.get("target")
-        told = COLUMNS[target["task"]] if target else ()
-        metrics = of_model(event["metrics"]["test"])
-        rest = [f"{name} {number(value)}" for name, value in metrics.items() if name not in told]
-        lines = [f"Test: {', '.join(rest)}"] if rest else []
-        if target:
-            size = self._meta["num_samples"].get("test")
-            lines += ["", *verdict(event, target, event["loop"], size), ""]
-        return lines
-
     def _outcome(self) -> str:
         assert self._last is not None
         epochs = f"{self._num_done} epoch{'' if self._num_done == 1 else 's'}"
@@ -197,49 +168,9 @@ class Console:
         self._line_at = self._clock()
 
 
-def epoch_line(event: dict[str, Any], val_before: float | None, num_epochs: int | None) -> str:
-    """One epoch in a line: ``Epoch 10/20 | Train 0.3245 | Val 0.3512 | Gap +0.0267 | Δ -0.0023``.
-
-    Gap is validation - training loss, Δ the change of the validation loss since the epoch before;
-    what cannot be computed is left out. A new best is marked ``★ best``.
-    """
-    train, val = event["train_loss"], event["val_loss"]
-    parts = [f"Epoch {event['epoch'] + 1}" + (f"/{num_epochs}" if num_epochs else "")]
-    parts.append(f"Train {number(train)}")
-    if val is not None or "val_loss" in event["nonfinite"]:
-        parts.append(f"Val {number(val)}")
-    if train is not None and val is not None:
-        parts.append(f"Gap {number(val - train, '+')}")
-    if val is not None and val_before is not None:
-        parts.append(f"Δ {number(val - val_before, '+')}")
-    line = " | ".join(parts)
-    is_best = event["best"] is not None and event["best"]["epoch"] == event["epoch"]
-    return f"{line} ★ best" if is_best else line
-
-
-def number(value: float | None, sign: str = "") -> str:
-    """Four decimals, or three significant digits where those would hide the value."""
-    if value is None or not math.isfinite(value):
-        return "nan"
-    if value == 0 or 0.001 <= abs(value) < 10_000:
-        return f"{value:{sign}.4f}"
-    return f"{value:{sign}.3g}"
-
-
-def shown_values(progress: Progress) -> dict[str, str]:
-    """The values of a step that the bar shows, under the names that people read."""
-    return {
-        label: f"{progress.values[name]:.2e}" if name == "lr" else number(progress.values[name])
-        for name, label in SHOWN.items()
-        if name in progress.values
-    }
-
-
-def duration(seconds: float) -> str:
-    """Hours, minutes and seconds: ``1:02:03`` or ``02:03``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+def _judged(event: dict[str, Any]) -> dict[str, Any]:
+    """What ``spells`` needs of an event, so that no more is held of it."""
+    return {name: event[name] for name in ("moment", "epoch", "diagnostics")}
 
 
 def _has_width(stream: TextIO) -> bool:
@@ -248,9 +179,3 @@ def _has_width(stream: TextIO) -> bool:
         return os.get_terminal_size(stream.fileno()).columns > 0
     except (OSError, ValueError):
         return True
-
-
-def _near(path: Path) -> Path:
-    """A path as one would type it here."""
-    full = path.resolve()
-    return full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full

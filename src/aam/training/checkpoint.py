@@ -1,6 +1,5 @@
 """Checkpoints: written whole or not at all, with a checksum, and loaded without running code."""
 
-import hashlib
 import io
 import os
 from pathlib import Path
@@ -10,12 +9,10 @@ import torch
 
 from aam.errors import UserError
 from aam.facts.files import write_atomically
+from aam.facts.seals import sealed, unsealed
 
 FORMAT = 1
 LAST, BEST, MODEL = "last.pt", "best_model.pt", "model.pt"
-# The checksum follows the zip archive, which torch.load reads all the same.
-_MARK = b"\naam-sha256:"
-_FOOTER_SIZE = len(_MARK) + 64
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -28,9 +25,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
-    payload = buffer.getvalue()
-    digest = hashlib.sha256(payload).hexdigest().encode()
-    write_atomically(path, payload + _MARK + digest)
+    write_atomically(path, sealed(buffer.getvalue()))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -47,9 +42,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"there is no checkpoint {path}: give a run folder that has one") from None
     except OSError as error:
         raise UserError(f"the checkpoint {path} cannot be read: {error.strerror}") from None
-    payload, footer = raw[:-_FOOTER_SIZE], raw[-_FOOTER_SIZE:]
-    digest = hashlib.sha256(payload).hexdigest().encode()
-    if footer != _MARK + digest:
+    payload = unsealed(raw)
+    if payload is None:
         raise UserError(
             f"the checkpoint {path} is damaged ({len(raw)} bytes, and the checksum at its end does "
             "not fit): it was cut short or altered; use another checkpoint of the run"

@@ -83,6 +83,16 @@ class Keeper(Protocol):
         """Whose request to stop after the epoch there is; None if there is none. Asked once."""
 
 
+class Diagnosis(Protocol):
+    """Who judges how the training goes (``aam.monitoring.diagnostics``)."""
+
+    def after(self, fact: Mapping[str, Any]) -> list[dict[str, str]]:
+        """The findings after one more epoch, given its fact."""
+
+    def at_end(self, why: str) -> list[dict[str, str]]:
+        """The findings after the last epoch; ``why`` is ``epochs``, ``minutes`` or ``patience``."""
+
+
 class Engine:
     """Trains a task; ``state_dict`` holds all that a resumed run needs to go on bit for bit."""
 
@@ -97,7 +107,7 @@ class Engine:
         recorder: Recorder,
         keeper: Keeper,
         device: torch.device,
-        diagnose: Any,
+        diagnosis: Diagnosis,
     ) -> None:
         self.task = task
         self.trainer = trainer
@@ -107,11 +117,10 @@ class Engine:
         self.recorder = recorder
         self.keeper = keeper
         self.device = device
-        self.diagnose = diagnose
+        self.diagnosis = diagnosis
         self.epoch = 0  # the next one to train
         self.update = 0
         self.seconds = 0.0  # of training, over all resumes
-        self.curves: dict[str, list[float | None]] = {"train": [], "val": []}
         self.stop = StopRequest()
 
     def fit(self) -> None:
@@ -123,7 +132,7 @@ class Engine:
             Between two steps or epochs, if ``stop`` (in use while this runs) was asked to; before
             an epoch, if the keeper was.
         """
-        while self.epoch < self.trainer.epochs and not self._finished():
+        while (why := self._why_over()) is None:
             who = self.keeper.take_stop_request()
             if who is not None:
                 raise StopAfterEpochError(who)
@@ -135,14 +144,18 @@ class Engine:
             step=self.update,
             best=self.stopping.as_fact(),
             total_time_s=self.seconds,
-            diagnostics=self.diagnose(self.curves["train"], self.curves["val"]),
+            diagnostics=self.diagnosis.at_end(why),
         )
 
-    def _finished(self) -> bool:
+    def _why_over(self) -> str | None:
+        """What there is no more of; None while the training goes on."""
         minutes = self.trainer.max_minutes
+        if self.epoch >= self.trainer.epochs:
+            return "epochs"
         if minutes is not None and self.seconds >= 60 * minutes:
-            return True
-        return self.epoch > 0 and self.stopping.exhausted(self.epoch - 1)
+            return "minutes"
+        is_exhausted = self.epoch > 0 and self.stopping.exhausted(self.epoch - 1)
+        return "patience" if is_exhausted else None
 
     def _epoch(self) -> None:
         started = time.perf_counter()
@@ -154,8 +167,8 @@ class Engine:
         val = dict(evaluation.metrics) if evaluation else {}
         if not math.isfinite(val.get("total_loss", 0.0)):
             raise NonFiniteError(
-                f"the validation loss is {val['total_loss']} after epoch {self.epoch + 1}, though "
-                f"every training loss was finite; {_ADVICE}"
+                f"the validation loss is {val['total_loss']} after epoch {self.epoch + 1}",
+                f", though every training loss was finite; {_ADVICE}",
             )
         self.schedule.after_epoch(val.get("total_loss", train["total_loss"]))
         watched = self._watched(train, val)
@@ -166,8 +179,6 @@ class Engine:
                 "validate on more samples"
             )
         improved = self.stopping.improved(self.epoch, watched)
-        self.curves["train"].append(train["total_loss"])
-        self.curves["val"].append(val.get("total_loss"))
         epoch_time_s = time.perf_counter() - started
         self.seconds += epoch_time_s
         fact = {
@@ -182,8 +193,8 @@ class Engine:
             "throughput": throughput,
             "max_memory_mib": peak_memory_mib(self.device),
             "best": self.stopping.as_fact(),
-            "diagnostics": self.diagnose(self.curves["train"], self.curves["val"]),
         }
+        fact["diagnostics"] = self.diagnosis.after(fact)
         self.epoch += 1
         # Facts before checkpoints: what a checkpoint calls done has its line in the facts.
         self.recorder.emit("on_epoch_end", **fact)
@@ -246,8 +257,8 @@ class Engine:
             if not math.isfinite(value):
                 samples = f", samples {', '.join(sample_ids)}" if sample_ids else ""
                 raise NonFiniteError(
-                    f"{name} is {value} in epoch {self.epoch + 1}, update {self.update + 1}"
-                    f"{samples}; the update was not made; {_ADVICE}"
+                    f"{name} is {value} in epoch {self.epoch + 1}, update {self.update + 1}",
+                    f"{samples}; the update was not made; {_ADVICE}",
                 )
 
     def _progress(self, step: int, num_steps: int, values: Mapping[str, float]) -> Progress:
@@ -265,7 +276,6 @@ class Engine:
             "epoch": self.epoch,
             "update": self.update,
             "seconds": self.seconds,
-            "curves": {name: list(curve) for name, curve in self.curves.items()},
             "model": self.task.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -279,7 +289,6 @@ class Engine:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on as if never stopped."""
         self.epoch, self.update, self.seconds = state["epoch"], state["update"], state["seconds"]
-        self.curves = {name: list(curve) for name, curve in state["curves"].items()}
         self.task.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

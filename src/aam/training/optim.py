@@ -16,6 +16,8 @@ from aam.config import one_of
 from aam.errors import UserError
 
 STEPPED_PER = ("update", "epoch")
+# What torch's schedulers keep in the groups of an optimizer.
+_RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 
 
 def parameter_groups(
@@ -90,7 +92,11 @@ class Schedule:
             keywords["warmup_steps"] = min(int(warmup), self.num_steps // 10)
         self.scheduler = _make("scheduler", target, optimizer, keywords)
         self.steps = 0
-        self._first_rates = [group["lr"] for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])  # ReduceLROnPlateau alone leaves it out
+        self._first_rates = [
+            {key: group[key] for key in _RATES if key in group} for group in optimizer.param_groups
+        ]
 
     def after_update(self) -> None:
         """Call after every optimizer step."""
@@ -113,20 +119,29 @@ class Schedule:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint.
+        """Go on from a checkpoint, once the optimizer has its own state from there.
 
-        Where the run has become longer or shorter than it was planned, the new plan is followed
-        from where it would stand now: the old one's state ends where the old run would have.
+        Where the run has become longer or shorter than it was planned, or has another learning
+        rate, the new plan is followed from where it would stand now: the old one's state ends where
+        the old run would have. A schedule that goes by validations keeps its place, and its rate
+        changes in proportion.
         """
         self.steps = state["steps"]
-        if state["num_steps"] == self.num_steps or self.per == "validation":
+        groups = self.scheduler.optimizer.param_groups
+        firsts = list(zip(groups, self._first_rates, strict=True))
+        is_same_rate = all(group["initial_lr"] == first["initial_lr"] for group, first in firsts)
+        if self.per == "validation" or (is_same_rate and state["num_steps"] == self.num_steps):
             self.scheduler.load_state_dict(state["scheduler"])
+            if not is_same_rate:
+                for group, first in firsts:
+                    # A group that is held at 0, as by loop.encoder_lr=0, knows no proportion.
+                    fallen = group["lr"] / group["initial_lr"] if group["initial_lr"] else 1.0
+                    group["lr"] = first["initial_lr"] * fallen
+                    group["initial_lr"] = first["initial_lr"]
             return
         # torch's schedulers make each rate from the one before it: start from the first again.
-        for group, rate in zip(
-            self.scheduler.optimizer.param_groups, self._first_rates, strict=True
-        ):
-            group["lr"] = rate
+        for group, first in firsts:
+            group.update(first)
         with warnings.catch_warnings():
             # The optimizer's steps are in the checkpoint; torch would miss them here.
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
