@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from aam.cli.composing import FULL_ERROR, as_config, through_hydra
+from aam.cli.live_page import LivePage
 from aam.cli.logs import console, train_log
 from aam.cli.outcome import EXIT_NOTHING_TO_RESUME, attempt
 from aam.cli.resume import find_run, is_resume, note
@@ -27,13 +28,14 @@ def launch(arguments: Sequence[str]) -> int:
     # where others use the cores too.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     codes: list[int] = []
+    page = LivePage()
 
     def job(config: DictConfig) -> None:
-        codes.append(_job(config))
+        codes.append(_job(config, page))
 
     with console(tracebacks=os.environ.get(FULL_ERROR) == "1"), stopped_by_signals():
         if is_resume(arguments):
-            return attempt(lambda: codes.append(_resume(arguments)), arguments) or codes[0]
+            return attempt(lambda: codes.append(_resume(arguments, page)), arguments) or codes[0]
         code = attempt(lambda: through_hydra(job), arguments)
         num_failed = sum(one != EXIT_OK for one in codes)
         if num_failed and len(codes) > 1:
@@ -41,7 +43,7 @@ def launch(arguments: Sequence[str]) -> int:
     return next((one for one in [code, *codes] if one != EXIT_OK), EXIT_OK)
 
 
-def _job(composed: DictConfig) -> int:
+def _job(composed: DictConfig, page: LivePage) -> int:
     """One run that Hydra has composed and made a folder for."""
     from hydra.core.hydra_config import HydraConfig
 
@@ -53,6 +55,8 @@ def _job(composed: DictConfig) -> int:
         print(f"\nJob {hydra.job.num} of the sweep: {' '.join(overrides)}", flush=True)
     with train_log(run_dir):
         _log.info("%s", shlex.join(["aam-train", *overrides]))
+        if composed.monitor and run_dir is not None:
+            page.show(Path(hydra.sweep.dir) if is_sweep else run_dir)
         code = attempt(
             lambda: _train(as_config(composed), Run(run_dir=run_dir)), overrides, run_dir
         )
@@ -61,11 +65,14 @@ def _job(composed: DictConfig) -> int:
     return code
 
 
-def _resume(arguments: Sequence[str]) -> int:
+def _resume(arguments: Sequence[str], page: LivePage) -> int:
     config, run_dir, changes = find_run(arguments)
     noted = note(run_dir, changes) if changes else None
     with train_log(run_dir):
         _log.info("%s", shlex.join(["aam-train", *arguments]))
+        # The page of the start may be open still: another one only where it is asked for now.
+        if config.monitor and any(change.startswith("monitor=") for change in changes):
+            page.show(run_dir)
         code = attempt(
             lambda: _train(config, Run(run_dir=run_dir, resume=True)), arguments, run_dir
         )
