@@ -56,6 +56,10 @@ def raising(error):
             "there is no config key logging.families.unifrak; "
             "did you mean logging.families.unifrac?",
         ),
+        (
+            "logging.familes.losses.dpi=300",
+            "there is no config key logging.familes; did you mean logging.families?",
+        ),
         ("qqqq=8", "there is no config key qqqq; aam-train --help lists all keys"),
         (
             "trainer.epochs=many",

@@ -1,15 +1,12 @@
 """``aam-facts cv`` on run folders as a training writes them."""
 
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from aam.cli.facts import VERBS, main
+from aam.cli.facts import VERBS
 from aam.facts.meta import run_metadata
 from aam.facts.reader import read_events
 from aam.facts.recorder import Recorder
@@ -17,6 +14,7 @@ from aam.facts.schema import validate
 from aam.facts.tables import read_tsv, write_tsv
 
 HEAVY = {"torch", "hydra", "omegaconf", "numpy", "pandas", "skbio", "matplotlib", "yaml"}
+DID = "did you mean"
 CLASSES = ["no", "yes, at times"]
 METRICS = [
     {"auroc": 0.8, "balanced_accuracy": 0.7, "accuracy": 0.75, "total_loss": 0.4},
@@ -70,18 +68,6 @@ def write_run(folder: Path, fold: int, *, kind: str = "kfold", finished: bool = 
         f"logging: {{console: {str(fold == 0).lower()}}}\n"
     )
     return folder
-
-
-@pytest.fixture
-def aam_facts(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aam-facts", *map(str, words)])
-        code = main()
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    return run
 
 
 @pytest.fixture
@@ -213,9 +199,12 @@ def test_folders_that_hold_no_cross_validation(aam_facts, tmp_path, make: Any, s
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["vc"], "there is no aam-facts vc: there is cv"),
-        (["cvs", "x"], "there is no aam-facts cvs: there is cv; did you mean cv?"),
-        (["cv", "outptu=x"], "aam-facts cv takes no outptu=x: there is FOLDER … and output=FOLDER"),
+        (["xyz"], f"there is no aam-facts xyz: there is {', '.join(VERBS)}"),
+        (["shwo", "x"], f"there is no aam-facts shwo: there is {', '.join(VERBS)}; {DID} show?"),
+        (
+            ["cv", "outptu=x"],
+            f"aam-facts cv takes no outptu=x: there is FOLDER … and output=FOLDER; {DID} output=?",
+        ),
         (["cv", "-o"], "aam-facts cv takes no -o: there is FOLDER … and output=FOLDER"),
         (["cv"], "aam-facts cv needs the folder of a multirun, or of several runs"),
     ],
@@ -235,18 +224,7 @@ def test_help_says_what_there_is(aam_facts):
         assert own.startswith(f"aam-facts {verb} ")
 
 
-def loaded_by(*words: object) -> set[str]:
-    """Modules that a command has loaded."""
-    code = (
-        f"import sys; sys.argv = ['aam-facts', *{list(map(str, words))}]\n"
-        "import aam.cli.facts as f; code = f.main()\n"
-        "print(*sys.modules, file=sys.stderr); sys.exit(code)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stderr.split())
-
-
-def test_stays_light(multirun):
+def test_stays_light(loaded_by, multirun):
     assert HEAVY & loaded_by("--help") == set()
     assert HEAVY & loaded_by("cv", "--help") == set()
     assert {"torch", "sklearn", "pandas", "skbio"} & loaded_by("cv", multirun) == set()

@@ -16,13 +16,12 @@ from aam.monitoring.folds.figure import draw
 from aam.monitoring.folds.groups import cross_validations
 from aam.monitoring.folds.numbers import (
     CrossValidation,
-    Mean,
-    corrected_interval,
     out_of_fold_columns,
     summary_columns,
 )
 from aam.monitoring.folds.report import report, verdict
 from aam.monitoring.folds.runs import METRICS, MODEL, FoldRun
+from aam.monitoring.spread import Mean, corrected_interval
 
 IDENTITY = {
     "loop": "finetune",
@@ -81,7 +80,7 @@ def test_means_are_over_folds_with_n_minus_1(five):
     assert five.folds == [0, 1, 2, 3, 4]
     assert five.predictors("mae") == [MODEL, "random_forest", "mean"]
     mean = Mean.of(five.scores(MODEL, "mae").values())
-    assert (mean.mean, mean.num_folds) == (np.mean(MODEL_MAE), 5)
+    assert (mean.mean, mean.number) == (np.mean(MODEL_MAE), 5)
     assert mean.sd == pytest.approx(np.std(MODEL_MAE, ddof=1), rel=1e-14)
     assert Mean.of([3.0]) == Mean(3.0, None, 1)
     assert Mean.of([]) is None
@@ -317,7 +316,7 @@ def test_the_figure_shows_every_fold_and_mean(five):
     assert [part[:, 0].tolist() for part in points] == [[40.0] * 5, FOREST_MAE, MODEL_MAE]
     assert [int(part[0, 1]) for part in points] == [0, 1, 2]
     assert means == [np.mean(part[:, 0]) for part in points]
-    assert [text.get_text() for text in axes.texts][-1] == "11.40 ± 2.30"
+    assert [text.get_text() for text in axes.texts][-2:] == ["11.40 ± 2.30", "mean ± sd"]
 
 
 def test_settings_share_the_rows_of_equal_baselines():

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from aam.cli.config_files import config_dir
 from aam.config import LOOPS, Config, LoopConfig
+from aam.monitoring.runs.finding import outputs_folder
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 VERSION_BASE = "1.3"
@@ -50,7 +51,7 @@ def register() -> None:
     store.store(name="schema", node=schema)
     for name, settings in LOOPS.items():
         store.store(group="loop_schema", name=name, node=settings, package="loop")
-    OmegaConf.register_new_resolver("aam.outputs", _outputs, replace=True)
+    OmegaConf.register_new_resolver("aam.outputs", lambda: str(outputs_folder()), replace=True)
     OmegaConf.register_new_resolver("aam.name", _name, replace=True)
     OmegaConf.register_new_resolver("aam.job", _job_name, replace=True)
 
@@ -87,11 +88,6 @@ def _raising_errors() -> Iterator[None]:
             del os.environ[FULL_ERROR]
         else:
             os.environ[FULL_ERROR] = before
-
-
-def _outputs() -> str:
-    """The folder of all runs; a variable that is empty is not set."""
-    return os.environ.get("AAM_OUTPUTS") or "outputs"
 
 
 def _name(*parts: object) -> str:

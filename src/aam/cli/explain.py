@@ -11,6 +11,9 @@ from aam.cli.config_files import default_choices, groups, settings
 from aam.cli.keys import keys_of_loops, known_keys, nearest
 from aam.monitoring.plan import FAMILY_NAMES
 
+_FAMILIES = "logging.families."
+_SECTIONS = ("logging.families", "logging.tags", "logging.diagnostics")
+_NO_SECTION = re.compile(r"is not a subclass of|[Cc]annot assign \w+ to Dict")
 _NO_CHOICE = re.compile(r"Could not find '([^'/]+)/([^']+)'")
 
 
@@ -34,6 +37,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         return unknown_key(cause.full_key, arguments)
     said = _first_line(str(cause))
+    if cause.full_key and _NO_SECTION.search(said):
+        return _no_section(cause.full_key, arguments)
     return f"{cause.full_key}: {said[0].lower()}{said[1:]}" if cause.full_key else said
 
 
@@ -59,13 +64,26 @@ def _no_choice(group: str, choice: str) -> str:
     return f"there is no {group}={choice}: there is {', '.join(choices)}{hint}"
 
 
+def _no_section(key: str, arguments: Sequence[str]) -> str:
+    """The sentence for a value that was given to a group of settings."""
+    given = (argument.lstrip("+").partition("=")[0] for argument in arguments)
+    key = next((one for one in given if key in one), key)
+    family = key.removeprefix(_FAMILIES).partition(".")[0] if _FAMILIES in key else FAMILY_NAMES[0]
+    if family not in FAMILY_NAMES:
+        return unknown_key(_FAMILIES + family, arguments)
+    inside = (one.name.replace("NAME", family) for one in known_keys())
+    example = next((one for one in inside if one.startswith(f"{key}.")), f"{key}.NAME")
+    return f"{key} is a group of settings: set them one by one, as in {example}=…"
+
+
 def _keys(arguments: Sequence[str]) -> Iterator[str]:
     """All keys and groups; of an optimizer and a scheduler, those of the one that was chosen."""
     known = groups()
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     yield from known
     yield from (key.name for key in known_keys())
-    yield from (f"logging.families.{name}" for name in FAMILY_NAMES)
+    yield from _SECTIONS
+    yield from (_FAMILIES + name for name in FAMILY_NAMES)
     for group in ("optimizer", "scheduler"):
         choice = given.get(group)
         chosen = choice if choice in known[group] else default_choices()[group]

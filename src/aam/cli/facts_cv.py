@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aam.cli.printing import show
+from aam.cli.words import read_words
 from aam.errors import UserError
 
 HELP = """\
@@ -24,7 +25,6 @@ Written to output=FOLDER (default: the first FOLDER):
 The verdict is "beyond the spread of the folds" if the 95 % interval of the mean difference to the
 best baseline excludes zero; the interval is corrected for the training samples that folds share
 (Nadeau and Bengio 2003)."""
-_OUTPUT = "output="
 
 
 def cross_validate(words: Sequence[str]) -> None:
@@ -35,7 +35,11 @@ def cross_validate(words: Sequence[str]) -> None:
     UserError
         If a word is neither a folder nor ``output=``, or the runs do not belong together.
     """
-    folders, output = _read(words)
+    given = read_words("cv", words, named="FOLDER …", keys={"output": "FOLDER"}, has_json=False)
+    if not given.named:
+        raise UserError("aam-facts cv needs the folder of a multirun, or of several runs")
+    folders = [Path(one).expanduser() for one in given.named]
+    output = Path(given.values.get("output", folders[0])).expanduser()
     from aam.facts.tables import write_tsv
     from aam.monitoring.folds.figure import write_figure
     from aam.monitoring.folds.groups import cross_validations
@@ -52,19 +56,3 @@ def cross_validate(words: Sequence[str]) -> None:
     write_tsv(paths[1], out_of_fold_columns(parts))
     write_figure(paths[2], parts)
     show("\n".join([report(parts), "", "Written:", *(f"  {path}" for path in paths)]))
-
-
-def _read(words: Sequence[str]) -> tuple[list[Path], Path]:
-    """The folders, and where to write."""
-    folders: list[Path] = []
-    output = None
-    for word in words:
-        if word.startswith(_OUTPUT):
-            output = Path(word.removeprefix(_OUTPUT)).expanduser()
-        elif word.startswith("-") or ("=" in word and not Path(word).exists()):
-            raise UserError(f"aam-facts cv takes no {word}: there is FOLDER … and output=FOLDER")
-        else:
-            folders.append(Path(word).expanduser())
-    if not folders:
-        raise UserError("aam-facts cv needs the folder of a multirun, or of several runs")
-    return folders, output or folders[0]

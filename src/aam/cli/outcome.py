@@ -5,10 +5,6 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
-from aam.cli.explain import explain
 from aam.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -21,6 +17,7 @@ from aam.errors import (
 )
 
 EXIT_NOTHING_TO_RESUME = 130
+_OF_HYDRA = ("hydra.errors.HydraException", "omegaconf.errors.OmegaConfBaseException")
 _log = logging.getLogger(__name__)
 
 
@@ -44,7 +41,9 @@ def attempt(
 def _judge(error: BaseException, arguments: Sequence[str], run_dir: Path | None) -> tuple[int, str]:
     if isinstance(error, UserError):
         return EXIT_USER_ERROR, str(error)
-    if isinstance(error, HydraException | OmegaConfBaseException):
+    if _is_of_hydra(error):
+        from aam.cli.explain import explain
+
         return EXIT_USER_ERROR, explain(error, arguments)
     if isinstance(error, StopAfterEpochError):
         return EXIT_OK, f"stopped after the epoch by {error}; {_go_on(run_dir)}"
@@ -52,15 +51,21 @@ def _judge(error: BaseException, arguments: Sequence[str], run_dir: Path | None)
         return _interrupted(str(error) or "SIGINT", run_dir)
     if isinstance(error, NonFiniteError):
         # No advice to go on: a run that is repeated exactly fails exactly so again.
-        return EXIT_FAILED, f"{error}. {_kept(run_dir)}"
+        return EXIT_FAILED, f"{error}{_kept(run_dir)}"
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
         go_on = f"; {_go_on(run_dir)}" if _can_resume(run_dir) else ""
-        return EXIT_FAILED, f"{error.strerror or error}{where}. {_kept(run_dir)}{go_on}"
+        return EXIT_FAILED, f"{error.strerror or error}{where}{_kept(run_dir)}{go_on}"
     where = "set HYDRA_FULL_ERROR=1 to see the traceback"
     if run_dir is not None:
         where = f"the traceback is in {run_dir / 'train.log'}"
     return EXIT_FAILED, f"{type(error).__name__}: {error}; {where}"
+
+
+def _is_of_hydra(error: BaseException) -> bool:
+    """Whether Hydra or OmegaConf refused. Neither is loaded for it: aam-facts needs none."""
+    names = {f"{one.__module__}.{one.__name__}" for one in type(error).__mro__}
+    return not names.isdisjoint(_OF_HYDRA)
 
 
 def _interrupted(signal: str, run_dir: Path | None) -> tuple[int, str]:
@@ -70,7 +75,10 @@ def _interrupted(signal: str, run_dir: Path | None) -> tuple[int, str]:
 
 
 def _kept(run_dir: Path | None) -> str:
-    return "What was saved is intact" if _can_resume(run_dir) else "Nothing had been saved yet"
+    """What is left of a run; empty where the command was about none, as that of aam-facts."""
+    if run_dir is None:
+        return ""
+    return ". What was saved is intact" if _can_resume(run_dir) else ". Nothing had been saved yet"
 
 
 def _go_on(run_dir: Path | None) -> str:

@@ -1,10 +1,11 @@
 """``aam-predict``: from a run and a table to predictions. Imports nothing heavy before it must."""
 
 import logging
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from aam.cli.command import run_command
 
 HELP = """\
 aam-predict: predict the samples of a table by a trained model.
@@ -53,17 +54,7 @@ WRITTEN = ("output", "output_embeddings", "attributions")
 
 def main() -> int:
     """Run the command line; returns its exit code."""
-    arguments = sys.argv[1:]
-    if {"--help", "-h"} & set(arguments):
-        from aam.cli.printing import show
-
-        show(HELP)
-        return 0
-    from aam.cli.logs import console
-    from aam.cli.outcome import attempt
-
-    with console(tracebacks=os.environ.get("HYDRA_FULL_ERROR") == "1"):
-        return attempt(lambda: _do(arguments), arguments)
+    return run_command(HELP, _do)
 
 
 def _do(arguments: Sequence[str]) -> None:

@@ -10,8 +10,10 @@ Scores = Mapping[str, float | None]
 
 # The score that ranks models (``aam.losses.metrics.PRIMARY``, which is out of reach here).
 PRIMARY = {"regression": "mae", "classification": "auroc"}
+# Without a target, a model is judged by the distances that it was pretrained to tell.
+OF_PRETRAINING = "unifrac_r2"
 _PREFIX = "baseline_"
-_ERRORS = ("mae", "rmse")
+_OF_COLUMNS = ("mae", "rmse", "r2")
 
 
 def is_baseline(name: str) -> bool:
@@ -19,9 +21,20 @@ def is_baseline(name: str) -> bool:
     return name.startswith(_PREFIX)
 
 
+def is_of_column(metric: str) -> bool:
+    """Whether it is the score of one of several target columns: ``mae_NAME``."""
+    return metric.startswith(tuple(f"{name}_" for name in _OF_COLUMNS))
+
+
+def is_loss(metric: str) -> bool:
+    """Whether it is a loss, and no score of a target column such as ``weight_loss``."""
+    return metric.endswith("_loss") and not is_of_column(metric)
+
+
 def is_error(metric: str) -> bool:
-    """Whether smaller is better: ``mae``, ``rmse_NAME`` and losses."""
-    return metric.split("_")[0] in _ERRORS or metric.endswith("loss")
+    """Whether smaller is better: ``mae``, ``rmse_NAME``, ``unifrac_mae`` and losses."""
+    of_column = metric.split("_")[0]
+    return of_column in ("mae", "rmse") or metric == "unifrac_mae" or is_loss(metric)
 
 
 def of_model(metrics: Scores) -> dict[str, float | None]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aam.monitoring.scores import Scores, best_of, is_error, of_baselines, of_model, ranked
 from aam.monitoring.style import baseline_name, name_of, shortened
@@ -16,13 +16,32 @@ _MODEL = ""  # no baseline has this name
 _GUESSES = ("mean", "majority")
 
 
+class Judgement(NamedTuple):
+    """What the test came to."""
+
+    table: list[list[str]]
+    """A head, then a row for the model (it begins with ``>``) and each baseline, best first."""
+    sentences: list[str]
+
+
 def verdict(
     event: Mapping[str, Any],
     meta_target: Mapping[str, Any],
     loop: str,
     num_samples: int | None = None,
 ) -> list[str]:
-    """Lines for the console: a row for the model and each baseline, best first, then the verdict.
+    """Lines for the console, of what :func:`judgement` gives for the same."""
+    judged = judgement(event, meta_target, loop, num_samples)
+    return [] if judged is None else [*aligned(judged.table), *judged.sentences]
+
+
+def judgement(
+    event: Mapping[str, Any],
+    meta_target: Mapping[str, Any],
+    loop: str,
+    num_samples: int | None = None,
+) -> Judgement | None:
+    """Rank the model among its baselines; None if the test has no metric of its task.
 
     Parameters
     ----------
@@ -35,19 +54,18 @@ def verdict(
     model = of_model(metrics)
     columns = [name for name in COLUMNS[meta_target["task"]] if name in model]
     if not columns:
-        return []
+        return None
     scores: dict[str, Scores] = {_MODEL: model, **of_baselines(metrics, model)}
     judged = next((name for name in columns if _is_finite(model[name])), columns[0])
     names = {_MODEL: f"aam ({loop.replace('_', ' ')})"}
     names |= {name: baseline_name(name) for name in scores if name}
     size = f" ({num_samples} sample{'' if num_samples == 1 else 's'})" if num_samples else ""
     head = [f"Test set{size}", *(f"{name_of(name)}" for name in columns)]
-    table = [head, *_rows(scores, names, columns, judged)]
-    return [
-        *aligned(table),
-        *_sentences({name: of[judged] for name, of in scores.items() if judged in of}, judged),
-        _spread(meta_target["split"]),
-    ]
+    values = {name: of[judged] for name, of in scores.items() if judged in of}
+    return Judgement(
+        [head, *_rows(scores, names, columns, judged)],
+        [*_sentences(values, judged), _spread(meta_target["split"])],
+    )
 
 
 def num_decimals(metric: str, value: float | None) -> int:
@@ -57,12 +75,12 @@ def num_decimals(metric: str, value: float | None) -> int:
     return min(max(3 - math.floor(math.log10(abs(value))), 0), 9)
 
 
-def aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of text with the first column to the left and all others to the right."""
+def aligned(table: Sequence[Sequence[str]], num_left: int = 1) -> list[str]:
+    """Rows of text with the first columns to the left and all others to the right."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [
         "  ".join(
-            cell.rjust(width) if place else cell.ljust(width)
+            cell.ljust(width) if place < num_left else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in table

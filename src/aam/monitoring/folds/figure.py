@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aam.facts.files import write_atomically
 from aam.monitoring import style
-from aam.monitoring.folds.numbers import CrossValidation, Mean
-from aam.monitoring.folds.report import count, mean_text, num_decimals, predictor_name
+from aam.monitoring.folds.numbers import CrossValidation
+from aam.monitoring.folds.report import num_decimals, predictor_name
 from aam.monitoring.folds.runs import MODEL
 from aam.monitoring.scores import is_error
+from aam.monitoring.spread import Mean, count, mean_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,12 +51,14 @@ def draw(parts: Sequence[CrossValidation]) -> "Figure":
         f"{style.name_of(metric)} of {', '.join(run.identity['data.target'])} "
         f"over {count(len(folds), 'fold')}",
         f"{run.folder.resolve().parent.name} · loop={run.identity['loop']} · "
-        f"split={run.identity['split.kind']} · at the right: mean ± sd over the folds",
+        f"split={run.identity['split.kind']}",
     )
     axes = figure.subplots()
     decimals = max(num_decimals(one, metric) for one in parts)
     for height, row in enumerate(reversed(rows)):
         _draw_row(axes, height, row, mean_text(Mean.of(row.values.values()), decimals, len(folds)))
+    beside: Any = {"transform": axes.get_yaxis_transform(), "color": style.GREY, "fontsize": 12}
+    axes.text(1.01, len(rows) - 0.4, "mean ± sd", va="bottom", **beside)
     axes.set_yticks(range(len(rows)), [row.name for row in reversed(rows)])
     for label, row in zip(axes.get_yticklabels(), reversed(rows), strict=True):
         label.set_fontweight("bold" if row.is_model else "normal")
@@ -105,7 +108,7 @@ def _draw_row(axes: "Axes", height: int, row: _Row, text: str) -> None:
         text,
         transform=axes.get_yaxis_transform(),
         va="center",
-        fontsize=12,
+        fontsize=13,
         fontweight="bold" if row.is_model else "normal",
     )
 

@@ -1,16 +1,14 @@
 """Which runs make one cross-validation, and which do not belong together."""
 
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from aam.errors import UserError, shown
 from aam.monitoring.folds.numbers import CrossValidation
 from aam.monitoring.folds.runs import FoldRun
+from aam.monitoring.runs.comparing import MAY_DIFFER_BY_SPLIT, by_settings
 
-# Pretrained on the samples of the training folds alone, each fold has an encoder of its own.
-_MAY_DIFFER_BY_FOLD = "pretrained"
 _log = logging.getLogger(__name__)
 
 
@@ -27,7 +25,10 @@ def cross_validations(runs: Sequence[FoldRun]) -> list[CrossValidation]:
     """
     for run in runs[1:]:
         _refuse_other(runs[0], run)
-    groups = [sorted(group, key=lambda run: run.fold) for group in _by_settings(runs)]
+    groups = [
+        sorted(group, key=lambda run: run.fold)
+        for group in by_settings(runs, lambda run: run.settings, lambda run: run.fold)
+    ]
     for group in groups:
         _refuse_repeated(group)
     settings = _settings(groups)
@@ -43,23 +44,6 @@ def cross_validations(runs: Sequence[FoldRun]) -> list[CrossValidation]:
             )
         _say_what_is_odd(one)
     return sorted(parts, key=lambda one: one.label)
-
-
-def _by_settings(runs: Sequence[FoldRun]) -> list[list[FoldRun]]:
-    """Runs that differ in their fold, and in ``pretrained`` where no fold is there twice."""
-    groups = []
-    for group in _split(runs, leave_out=_MAY_DIFFER_BY_FOLD):
-        is_repeated = len({run.fold for run in group}) < len(group)
-        groups += _split(group, leave_out="") if is_repeated else [group]
-    return groups
-
-
-def _split(runs: Sequence[FoldRun], leave_out: str) -> list[list[FoldRun]]:
-    groups: dict[tuple[Any, ...], list[FoldRun]] = defaultdict(list)
-    for run in runs:
-        key = tuple(sorted(item for item in run.settings.items() if item[0] != leave_out))
-        groups[key].append(run)
-    return list(groups.values())
 
 
 def _settings(groups: Sequence[Sequence[FoldRun]]) -> list[dict[str, str]]:
@@ -130,7 +114,7 @@ def _refuse_scattered(groups: Sequence[Sequence[FoldRun]], keys: Sequence[str]) 
 
 def _say_what_is_odd(one: CrossValidation) -> None:
     where = f" of {one.label}" if one.setting else ""
-    encoders = sorted({run.settings.get(_MAY_DIFFER_BY_FOLD, "null") for run in one.runs})
+    encoders = sorted({run.settings.get(MAY_DIFFER_BY_SPLIT, "null") for run in one.runs})
     if len(encoders) > 1:
         _log.warning(
             "the folds%s have %d different pretrained= and count as one setting: %s",

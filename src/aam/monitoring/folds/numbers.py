@@ -2,45 +2,22 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from aam.facts.tables import numbers
 from aam.monitoring.folds.runs import METRICS, MODEL, FoldRun
 from aam.monitoring.scores import is_error
-
-
-@dataclass(frozen=True)
-class Mean:
-    """Mean and standard deviation (with n - 1; None of one value) over ``num_folds`` folds."""
-
-    mean: float
-    sd: float | None
-    num_folds: int
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> "Mean | None":
-        """None of nothing."""
-        listed = list(values)
-        if not listed:
-            return None
-        sd = stdev(listed) if len(listed) > 1 else None
-        return cls(fmean(listed), sd, len(listed))
+from aam.monitoring.spread import Interval, Mean, corrected_interval
 
 
 @dataclass(frozen=True)
 class Difference:
     """The model minus a baseline, fold by fold, in one metric.
 
-    ``interval`` is the 95 % interval of the mean difference by the corrected resampled t-test (C.
-    Nadeau, Y. Bengio: Inference for the generalization error, Machine Learning 52, 2003, 239-281)::
-
-        mean ± t(0.975; J - 1) · sqrt((1 / J + n_test / n_train) · sd²)
-
-    over J folds. The plain 1 / J would take folds for independent, though they share most of their
-    training samples, and find differences where there are none. It is None for a single fold. The
+    ``interval`` is :func:`aam.monitoring.spread.corrected_interval` of the mean difference. The
     baseline is the best of several, chosen with the test samples in view, which favours it.
     """
 
@@ -48,7 +25,7 @@ class Difference:
     metric: str
     by_fold: dict[int, float]
     mean: Mean
-    interval: tuple[float, float] | None
+    interval: Interval | None
 
     @property
     def is_better(self) -> bool:
@@ -142,17 +119,6 @@ class CrossValidation:
         total = sum((value - centre) ** 2 for value in true)
         rest = sum((p - t) ** 2 for p, t in zip(predicted, true, strict=True))
         return 1 - rest / total if total > 0 and math.isfinite(rest) else None
-
-
-def corrected_interval(mean: Mean, ratio: float) -> tuple[float, float] | None:
-    """The interval of :class:`Difference`; ``ratio`` is n_test / n_train."""
-    if mean.sd is None:
-        return None
-    from scipy.special import stdtrit  # the quantile of t, without all of scipy.stats
-
-    half = float(stdtrit(mean.num_folds - 1, 0.975)) * mean.sd
-    half *= math.sqrt(1 / mean.num_folds + ratio)
-    return mean.mean - half, mean.mean + half
 
 
 def summary_columns(parts: Sequence[CrossValidation]) -> dict[str, list[Any]]:

@@ -4,9 +4,12 @@ import math
 from collections.abc import Iterator, Sequence
 
 from aam.monitoring import style
-from aam.monitoring.folds.numbers import CrossValidation, Difference, Mean
+from aam.monitoring.folds.numbers import CrossValidation, Difference
 from aam.monitoring.folds.runs import METRICS, MODEL, FoldRun
 from aam.monitoring.scores import is_error
+from aam.monitoring.spread import Mean, count, mean_text
+from aam.monitoring.verdict import aligned
+from aam.monitoring.verdict import num_decimals as decimals_of
 
 
 def report(parts: Sequence[CrossValidation]) -> str:
@@ -33,7 +36,7 @@ def verdict(one: CrossValidation) -> str:
     how = "better" if difference.is_better else "worse"
     by = f"{size:.{decimals}f}{_share(one, difference)}"
     head = f"{ours} is {how} than the {theirs} by {by} in {style.name_of(metric)}"
-    folds = f"better in {difference.num_better} of {difference.mean.num_folds}"
+    folds = f"better in {difference.num_better} of {difference.mean.number}"
     if difference.interval is None:
         return f"{head}; a single fold says nothing of the spread"
     low, high = (_signed(end, decimals) for end in difference.interval)
@@ -51,28 +54,10 @@ def predictor_name(predictor: str, run: FoldRun | None = None) -> str:
     return style.baseline_name(predictor)
 
 
-def mean_text(mean: Mean | None, decimals: int, num_folds: int) -> str:
-    """``12.3 ± 1.2``; ``(n=3)`` is added where fewer than ``num_folds`` folds have a value."""
-    if mean is None:
-        return "-"
-    text = f"{mean.mean:.{decimals}f}"
-    if mean.sd is not None:
-        text += f" ± {mean.sd:.{decimals}f}"
-    return f"{text} (n={mean.num_folds})" if mean.num_folds < num_folds else text
-
-
 def num_decimals(one: CrossValidation, metric: str) -> int:
-    """Decimals: three of what has no unit, else so many that the model has four digits."""
-    if not is_error(metric):
-        return 3
+    """Decimals, such that an error of the model has four digits."""
     mean = Mean.of(one.scores(MODEL, metric).values())
-    size = abs(mean.mean) if mean else 0.0
-    return min(max(3 - math.floor(math.log10(size)), 0), 9) if size > 0 else 3
-
-
-def count(number: int, what: str) -> str:
-    """``1 fold`` or ``5 folds``."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return decimals_of(metric, mean.mean if mean else None)
 
 
 def _part_lines(one: CrossValidation) -> Iterator[str]:
@@ -92,7 +77,7 @@ def _part_lines(one: CrossValidation) -> Iterator[str]:
             row.append(mean_text(Mean.of(values.values()), num_decimals(one, name), len(one.runs)))
         value = pooled[predictor]
         table.append([*row, "" if value is None else f"{value:.3f}"][: len(table[0])])
-    yield from _aligned(table)
+    yield from (f"  {line}" for line in aligned(table))
     yield f"Verdict: {verdict(one)}."
 
 
@@ -113,20 +98,8 @@ def _setting_lines(parts: Sequence[CrossValidation]) -> Iterator[str]:
     means.sort(key=lambda pair: sign * pair[0].mean if pair[0] else math.inf)
     yield f"Settings on the {count(len(common), 'fold')} that all have:"
     rows = [[label, mean_text(mean, decimals, len(common))] for mean, label in means]
-    yield from _aligned([["", style.name_of(metric)], *rows])
-
-
-def _aligned(table: list[list[str]]) -> list[str]:
-    """Rows of text with the first column to the left and all others to the right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  "
-        + "  ".join(
-            cell.rjust(width) if k else cell.ljust(width)
-            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
+    table = [["", style.name_of(metric)], *rows]
+    yield from (f"  {line}" for line in aligned(table))
 
 
 def _share(one: CrossValidation, difference: Difference) -> str:

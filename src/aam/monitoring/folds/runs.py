@@ -3,16 +3,17 @@
 One run trains and tests one fold; here it is told what it was about and how it did.
 """
 
-import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aam.errors import UserError, shown
 from aam.facts.reader import EVENTS, read_events
+from aam.facts.settings import read_settings
 from aam.facts.tables import read_tsv
+from aam.monitoring.runs.identity import INPUT_FILES, identity_of
 from aam.monitoring.scores import of_baselines, of_model
 
 MODEL = "model"
@@ -23,9 +24,7 @@ METRICS = {
     "classification": ("auroc", "balanced_accuracy", "accuracy", "f1", "precision", "recall"),
 }
 
-# Named in the facts by their content, not by where they lay.
-_INPUT_FILES = ("table", "tree", "rep_seqs", "metadata", "distances")
-_NO_SETTINGS = ("split.fold", "run_name", *(f"data.{name}" for name in _INPUT_FILES))
+_NO_SETTINGS = ("split.fold", "run_name", *(f"data.{name}" for name in INPUT_FILES))
 _log = logging.getLogger(__name__)
 
 
@@ -129,7 +128,7 @@ def _read_run(folder: Path) -> FoldRun | None:
         num_folds=split["folds"] * split["repeats"] if is_repeated else None,
         repeat=split["fold"] // split["folds"] if is_repeated else 0,
         train_test=(meta["num_samples"]["train"], meta["num_samples"]["test"]),
-        identity=_identity(loop, target, meta["inputs"]),
+        identity=_identity(loop, meta),
         settings=_settings(folder),
         scores=_scores(tests[-1]["metrics"]["test"], metric_names(target)),
         predictions=read_tsv(folder / artifacts["test"]),
@@ -144,46 +143,18 @@ def metric_names(target: Mapping[str, Any]) -> tuple[str, ...]:
     return (*names, *(each if len(columns) > 1 else []))
 
 
-def _identity(
-    loop: str, target: Mapping[str, Any], inputs: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    identity = {
-        "loop": loop,
-        "data.target": list(target["columns"]),
-        "task": target["task"],
-        "classes": list(target["classes"]),
-        "data.group_column": target["group_column"],
-    }
-    for key in ("kind", "folds", "repeats", "seed"):
-        identity[f"split.{key}"] = target["split"][key]
-    for name in _INPUT_FILES:
-        identity[f"data.{name}"] = inputs[name]["sha256"] if name in inputs else None
-    return identity
+def _identity(loop: str, meta: Mapping[str, Any]) -> dict[str, Any]:
+    split = meta["target"]["split"]
+    keys = ("kind", "folds", "repeats", "seed")
+    return identity_of(loop, meta) | {f"split.{key}": split[key] for key in keys}
 
 
 def _settings(folder: Path) -> dict[str, str]:
-    from omegaconf import OmegaConf
-
-    path = folder / ".hydra" / "config.yaml"
-    try:
-        config = OmegaConf.to_container(OmegaConf.load(path))
-    except Exception as error:  # absent, torn or edited, in whatever way
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(f"the configuration {path} cannot be read: {reason}") from None
     return {
         key: value
-        for key, value in _leaves(config, "")
+        for key, value in read_settings(folder).items()
         if key not in _NO_SETTINGS and not key.startswith("logging.")
     }
-
-
-def _leaves(value: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Dotted keys and their values, as JSON."""
-    if isinstance(value, dict) and value:
-        for name, item in value.items():
-            yield from _leaves(item, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _scores(
