@@ -12,25 +12,13 @@ from aam.config import DiagnosticsConfig
 from aam.facts.recorder import Recorder
 from aam.facts.schema import blank_event, validate
 from aam.facts.tables import write_tsv
-from aam.monitoring.diagnostics import diagnose
+from aam.monitoring.diagnostics import Diagnosis
 
 Event = dict[str, Any]
-META = {
-    "git": {"commit": None, "dirty": None},
-    "hostname": "here",
-    "pid": 1,
-    "seed": 0,
-    "device": "cpu",
-    "versions": {"aam": "0", "python": "3", "torch": "2", "numpy": "2"},
-    "inputs": {},
-    "num_samples": {"train": 80, "val": 20},
-    "command": "aam-train",
-    "working_dir": "/",
-}
 
 
 @pytest.fixture
-def make_event(tmp_path: Path) -> Callable[..., Event]:
+def make_event(tmp_path: Path, start_meta: dict[str, Any]) -> Callable[..., Event]:
     """Make a valid event."""
 
     def make(moment: str, **fields: Any) -> Event:
@@ -42,7 +30,7 @@ def make_event(tmp_path: Path) -> Callable[..., Event]:
             "timestamp": "2026-11-21T14:09:53Z",
         }
         if moment in ("on_start", "on_resume"):
-            event["meta"] = dict(META)
+            event["meta"] = dict(start_meta)
         event |= fields
         validate(event)
         return event
@@ -67,8 +55,7 @@ def healthy_events(make_event: Callable[..., Event]) -> list[Event]:
     noise = np.random.default_rng(7)
     events = [make_event("on_start")]
     best: Event | None = None
-    train_losses: list[float] = []
-    val_losses: list[float] = []
+    diagnosis = Diagnosis(DiagnosticsConfig())
     for epoch in range(30):
         left = float(np.exp(-epoch / 7))
         parts = {}
@@ -88,16 +75,15 @@ def healthy_events(make_event: Callable[..., Event]) -> list[Event]:
             "unifrac_spearman": 0.93 - 0.8 * left + noise.normal(0, 0.008),
         }
         parts["train"]["grad_norm"] = 0.4 + 3 * left + abs(noise.normal(0, 0.25))
-        train_losses.append(parts["train"]["total_loss"])
-        val_losses.append(parts["val"]["total_loss"])
-        is_better = best is None or val_losses[-1] < best["value"]
+        val_loss = parts["val"]["total_loss"]
+        is_better = best is None or val_loss < best["value"]
         if is_better:
-            best = {"epoch": epoch, "metric": "val_loss", "value": val_losses[-1]}
+            best = {"epoch": epoch, "metric": "val_loss", "value": val_loss}
         fields = {
             "epoch": epoch,
             "step": 12 * (epoch + 1),
-            "train_loss": train_losses[-1],
-            "val_loss": val_losses[-1],
+            "train_loss": parts["train"]["total_loss"],
+            "val_loss": val_loss,
             "lr": 1e-4
             * min(1.0, (epoch + 1) / 3)
             * (0.5 + 0.5 * float(np.cos(np.pi * epoch / 30))),
@@ -105,8 +91,8 @@ def healthy_events(make_event: Callable[..., Event]) -> list[Event]:
             "epoch_time_s": 4.2,
             "total_time_s": 4.2 * (epoch + 1),
             "best": best,
-            "diagnostics": diagnose(train_losses, val_losses, DiagnosticsConfig()),
         }
+        fields["diagnostics"] = diagnosis.after(fields)
         events.append(make_event("on_epoch_end", **fields))
         if is_better:
             pairs = {"val_unifrac": "predictions/val_unifrac.tsv"}
@@ -144,7 +130,7 @@ def healthy_run(healthy_events: list[Event], write_run: Callable[..., Path]) -> 
 
 
 @pytest.fixture
-def supervised_run(tmp_path: Path) -> Callable[..., Path]:
+def supervised_run(tmp_path: Path, start_meta: dict[str, Any]) -> Callable[..., Path]:
     """Record a supervised run of three epochs, best in the second, that predicts ``true``.
 
     ``outputs`` are those of the model, for validation and test alike:
@@ -217,7 +203,7 @@ def supervised_run(tmp_path: Path) -> Callable[..., Path]:
 
         names = ["total_loss", "target_loss", *figures, *beside]
         recorder = Recorder(run_dir, loop="finetune", metric_names=names)
-        meta = META | {
+        meta = start_meta | {
             "target": target,
             "num_samples": {"train": 400, "val": 90, "test": len(true)},
         }

@@ -2,15 +2,16 @@
 
 import json
 import logging
-import os
-import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from aam.config import LoggingConfig
 from aam.facts.listener import Progress
+from aam.monitoring.drawing_process import DrawingProcess, LostError
 from aam.monitoring.plan import plan
 
 _log = logging.getLogger(__name__)
@@ -20,8 +21,9 @@ ENDS = ("on_train_end", "on_stop", "on_exception")
 class Figures:
     """Listener that posts "moment epoch" to a worker process, which is started when first needed.
 
-    A request that does not fit into the pipe is dropped: the worker is behind then, and a later one
-    will do. A worker that dies is reported once; the training goes on without figures.
+    A request that does not fit into the pipe waits for the next one, or is replaced by it: the
+    worker is behind then. A worker that is lost is warned of once and started once more, and asked
+    for everything again; the training goes on in any case, at the worst without figures.
     """
 
     def __init__(
@@ -29,22 +31,25 @@ class Figures:
         run_dir: Path,
         logging_config: LoggingConfig,
         *,
-        command: tuple[str, ...] = (sys.executable, "-P", "-m", "aam.monitoring.worker"),
-        patience_s: float = 60.0,
+        command: Sequence[str] = (sys.executable, "-P", "-m", "aam.monitoring.worker"),
+        patience_s: float = 120.0,
     ) -> None:
-        self._run_dir = run_dir.resolve()
-        self._config = logging_config
-        self._command = command
+        config = json.dumps(asdict(logging_config))
+        self._command = (*command, str(run_dir.resolve()), config)
         self._patience_s = patience_s
+        self._every_epochs = logging_config.every_epochs
         self._moments = {drawing.moment for drawing in plan(logging_config)}
-        self._worker: subprocess.Popen[bytes] | None = None
-        self._is_lost = False
+        self._worker: DrawingProcess | None = None
+        self._num_lost = 0
+        # Moment → its newest request: all there were, and those that the worker has not got.
+        self._wanted: dict[str, bytes] = {}
+        self._unsent: dict[str, bytes] = {}
         self._passed_over: int | None = None
 
     def on_event(self, event: dict[str, Any]) -> None:
         """Ask for the figures of this moment, and at an end for epochs that were passed over."""
         moment, epoch = event["moment"], event["epoch"]
-        if moment == "on_epoch_end" and (epoch + 1) % self._config.every_epochs:
+        if moment == "on_epoch_end" and (epoch + 1) % self._every_epochs:
             self._passed_over = epoch
             return
         if moment in ENDS and self._passed_over is not None:
@@ -52,69 +57,59 @@ class Figures:
         if moment == "on_epoch_end":
             self._passed_over = None
         if moment in self._moments:
-            self._post(f"{moment} {epoch}\n")
+            self._wanted[moment] = self._unsent[moment] = f"{moment} {epoch}\n".encode()
+            self._send()
 
     def on_progress(self, progress: Progress) -> None:
         """Steps have no figures."""
 
     def close(self) -> None:
         """Let the worker finish, but not for longer than it is worth."""
-        worker = self._worker
-        if worker is None or self._is_lost:
+        deadline = time.monotonic() + self._patience_s
+        # Twice at most: what a worker leaves that is lost now, another one draws.
+        while self._is_hoped_for and (self._worker or self._unsent):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return
+            try:
+                worker = self._worker = self._worker or DrawingProcess(self._command)
+                worker.finish(b"".join(self._unsent.values()), left_s)
+            except LostError as lost:
+                self._lose(lost)
+            else:
+                self._worker = None
+                self._unsent.clear()
+
+    @property
+    def _is_hoped_for(self) -> bool:
+        return self._num_lost < 2
+
+    def _send(self) -> None:
+        """Give the worker what it has not got, as far as that fits into the pipe."""
+        if not self._is_hoped_for:
             return
         try:
-            _, said = worker.communicate(timeout=self._patience_s)
-            self._relay(said)
-            if worker.returncode:
-                self._lose(f"the drawing process ended with code {worker.returncode}")
-        except subprocess.TimeoutExpired:
-            self._lose(f"the drawing process was not done after {self._patience_s:g} s")
+            worker = self._worker = self._worker or DrawingProcess(self._command)
+            for moment, request in tuple(self._unsent.items()):
+                if not worker.send(request):
+                    break
+                del self._unsent[moment]
+            worker.relay()
+        except LostError as lost:
+            self._lose(lost)
 
-    def _post(self, request: str) -> None:
-        if self._is_lost:
-            return
-        try:
-            worker = self._worker = self._worker or self._start()
-            assert worker.stdin is not None
-            os.write(worker.stdin.fileno(), request.encode())
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._lose(f"the drawing process cannot be reached ({error})")
-        else:
-            self._relay(self._said())
-
-    def _start(self) -> "subprocess.Popen[bytes]":
-        worker = subprocess.Popen(
-            [*self._command, str(self._run_dir), json.dumps(asdict(self._config))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C stops the training, which then has figures to finish
-            env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        )
-        for pipe in (worker.stdin, worker.stderr):
-            assert pipe is not None
-            os.set_blocking(pipe.fileno(), False)
-        return worker
-
-    def _said(self) -> bytes:
-        """What the worker has said by now."""
-        assert self._worker is not None
-        assert self._worker.stderr is not None
-        try:
-            return os.read(self._worker.stderr.fileno(), 1 << 16)
-        except BlockingIOError:
-            return b""
-
-    def _relay(self, said: bytes) -> None:
-        for line in said.decode(errors="replace").splitlines():
-            level = logging.INFO if line.startswith("INFO ") else logging.WARNING
-            _log.log(level, "%s", line.removeprefix("INFO ").removeprefix("WARNING "))
-
-    def _lose(self, why: str) -> None:
-        self._is_lost = True
-        _log.warning("%s: the run goes on without new figures", why)
+    def _lose(self, why: LostError) -> None:
+        """Give the worker up; the first one with a warning, for one says all."""
         if self._worker is not None:
-            self._worker.kill()
-            self._worker.communicate()
+            self._worker.end()
+            self._worker = None
+        self._num_lost += 1
+        self._unsent = dict(self._wanted)
+        if self._num_lost == 1:
+            _log.warning(
+                "the drawing process is lost (%s): the training goes on, and aam-facts plot draws "
+                "what is missing in the end",
+                why,
+            )
+        else:
+            _log.info("the drawing process is lost again (%s): no more figures", why)

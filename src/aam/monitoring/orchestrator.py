@@ -8,7 +8,7 @@ from aam.facts.listener import Listener
 from aam.monitoring.plan import plan
 
 if TYPE_CHECKING:
-    from aam.monitoring.tensorboard import Parameters
+    from aam.monitoring.tensorboard_histograms import Parameters
 
 
 def listeners(

@@ -1,15 +1,45 @@
-"""Which figure is drawn when: one table, family by moment by group.
+"""Which figure is drawn when: one table, family by moment by configuration.
 
 Every figure file belongs to one row, so that no figure is drawn twice for one event.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
-from aam.config import FamilyConfig, LoggingConfig, one_of
+from aam.config import FamilyConfig, LoggingConfig, TagsConfig, one_of
+from aam.config.logging import PLOTS
+from aam.monitoring.families import FAMILIES
+from aam.monitoring.families.base import UNSUPERVISED
 
-GROUPS = ("minimal", "standard", "full")
+
+class Row(NamedTuple):
+    """When a family is drawn at a moment: in this group and larger ones, by these tags."""
+
+    family: str
+    moment: str
+    group: str
+    tags: tuple[str, ...]
+
+
+TABLE = (
+    Row("losses", "on_epoch_end", "minimal", ("curves",)),
+    Row("losses", "on_validation_improved", "full", ("curves", "best")),
+    Row("metrics", "on_epoch_end", "standard", ("curves",)),
+    Row("metrics", "on_validation_improved", "full", ("curves", "best")),
+    Row("training_curves", "on_epoch_end", "standard", ("curves",)),
+    Row("unifrac", "on_validation_improved", "standard", ("predictions", "best")),
+    Row("unifrac", "on_test_end", "minimal", ("predictions", "test")),
+    Row("pred_vs_actual", "on_validation_improved", "standard", ("predictions", "best")),
+    Row("pred_vs_actual", "on_test_end", "minimal", ("predictions", "test")),
+    Row("residuals", "on_validation_improved", "full", ("predictions", "best")),
+    Row("residuals", "on_test_end", "standard", ("predictions", "test")),
+    Row("confusion_matrix", "on_validation_improved", "standard", ("predictions", "best")),
+    Row("confusion_matrix", "on_test_end", "minimal", ("predictions", "test")),
+    Row("roc_pr", "on_validation_improved", "standard", ("predictions", "best")),
+    Row("roc_pr", "on_test_end", "standard", ("predictions", "test")),
+)
+FAMILY_NAMES = tuple(sorted(FAMILIES))
 
 
 @dataclass(frozen=True)
@@ -28,34 +58,11 @@ class Drawing:
         return f"{self.stem}.{self.format}"
 
 
-# (family, moment, smallest group that has it, file name without its ending)
-TABLE = (
-    ("losses", "on_epoch_end", "minimal", "losses-on_epoch_end"),
-    ("losses", "on_validation_improved", "full", "losses-on_validation_improved"),
-    ("metrics", "on_epoch_end", "standard", "metrics-on_epoch_end"),
-    ("metrics", "on_validation_improved", "full", "metrics-on_validation_improved"),
-    ("training_curves", "on_epoch_end", "standard", "training_curves"),
-    ("unifrac", "on_validation_improved", "standard", "unifrac_best"),
-    ("unifrac", "on_test_end", "minimal", "unifrac_test"),
-    ("pred_vs_actual", "on_validation_improved", "standard", "pred_vs_actual_best"),
-    ("pred_vs_actual", "on_test_end", "minimal", "pred_vs_actual_test"),
-    ("residuals", "on_validation_improved", "full", "residuals_best"),
-    ("residuals", "on_test_end", "standard", "residuals_test"),
-    ("confusion_matrix", "on_validation_improved", "standard", "confusion_matrix_best"),
-    ("confusion_matrix", "on_test_end", "minimal", "confusion_matrix_test"),
-    ("roc_pr", "on_validation_improved", "standard", "roc_pr_best"),
-    ("roc_pr", "on_test_end", "standard", "roc_pr_test"),
-)
-# The one kind of run that a family is for, by what such a run learns; all others are for any run.
-UNSUPERVISED = "unsupervised"
-KINDS = {
-    "unifrac": UNSUPERVISED,
-    "pred_vs_actual": "regression",
-    "residuals": "regression",
-    "confusion_matrix": "classification",
-    "roc_pr": "classification",
-}
-FAMILY_NAMES = tuple(sorted({family for family, *_ in TABLE}))
+class Plan(NamedTuple):
+    """What a configuration asks for, and what it does not: the drawing → by which setting."""
+
+    drawings: list[Drawing]
+    left_out: dict[Drawing, str]
 
 
 def kind_of(events: Iterable[dict[str, Any]]) -> str:
@@ -72,15 +79,55 @@ def plan(logging: LoggingConfig, kind: str | None = None) -> list[Drawing]:
     UserError
         If ``logging.families`` names a family that does not exist.
     """
-    for name in logging.families:
-        one_of("logging.families", name, FAMILY_NAMES)
-    if not logging.make_plots:
-        return []
-    drawings = []
-    for family, moment, group, stem in TABLE:
-        config = logging.families.get(family, FamilyConfig())
-        if kind not in (None, KINDS.get(family, kind)):
+    check_families("logging.families", logging.families)
+    return look_up(logging, kind).drawings if logging.make_plots else []
+
+
+def look_up(logging: LoggingConfig, kind: str | None = None) -> Plan:
+    """Look every row of the table up, as if ``make_plots`` were true."""
+    found = Plan([], {})
+    for row in TABLE:
+        family = FAMILIES[row.family]
+        if kind not in (None, family.kind or kind):
             continue
-        if config.enabled and GROUPS.index(group) <= GROUPS.index(logging.plots):
-            drawings.append(Drawing(family, moment, stem, config.dpi, config.format))
-    return drawings
+        config = logging.families.get(row.family, FamilyConfig())
+        drawing = Drawing(
+            row.family, row.moment, family.moments[row.moment], config.dpi, config.format
+        )
+        if setting := _switched_off(row, logging):
+            found.left_out[drawing] = setting
+        else:
+            found.drawings.append(drawing)
+    return found
+
+
+def only(families: Iterable[str], logging: LoggingConfig) -> LoggingConfig:
+    """The same configuration with all figures of these families, and no others."""
+    chosen = set(families)
+    configs = {
+        name: replace(logging.families.get(name, FamilyConfig()), enabled=name in chosen)
+        for name in FAMILY_NAMES
+    }
+    return replace(logging, plots=PLOTS[-1], tags=TagsConfig(), families=configs)
+
+
+def check_families(key: str, names: Iterable[str]) -> None:
+    """Refuse a name that no family has.
+
+    Raises
+    ------
+    UserError
+        It says which was given by ``key``, and the nearest right one.
+    """
+    for name in names:
+        one_of(key, name, FAMILY_NAMES)
+
+
+def _switched_off(row: Row, logging: LoggingConfig) -> str:
+    """The setting by which a row is not drawn; empty if it is."""
+    if not logging.families.get(row.family, FamilyConfig()).enabled:
+        return f"logging.families.{row.family}.enabled=false"
+    if PLOTS.index(row.group) > PLOTS.index(logging.plots):
+        return f"logging.plots={logging.plots}"
+    off = [tag for tag in row.tags if not getattr(logging.tags, tag)]
+    return f"logging.tags.{off[0]}=false" if off else ""

@@ -21,27 +21,33 @@ SKY = "#56B4E9"
 GREEN = "#009E73"
 BLUE = "#0072B2"
 VERMILLION = "#D55E00"
+PURPLE = "#CC79A7"
 GREY = "#6E6E6E"
+EDGE = "#888888"
+DARK_GREEN = "#00694C"  # for letters
+INK = "#222222"
 
 SPLIT_COLORS = {"train": BLUE, "val": VERMILLION, "test": GREEN}
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
-MIN_WIDTH = 11.6
+MIN_WIDTH = 12.0
 
 RC: Any = {
     "font.family": "DejaVu Sans",
-    "font.size": 13,
-    "axes.titlesize": 14,
+    "font.size": 14,
+    "axes.titlesize": 15,
     "axes.titlelocation": "left",
     "axes.titlepad": 9,
-    "axes.labelsize": 13,
+    "axes.labelsize": 14,
     "axes.labelcolor": "#333333",
-    "axes.edgecolor": "#888888",
+    "axes.edgecolor": EDGE,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.formatter.useoffset": False,
+    "axes.formatter.use_mathtext": True,
+    "axes.formatter.limits": (-3, 5),  # beyond, a power of ten stands beside the axis
     "axes.unicode_minus": True,
     "grid.color": "#E4E4E4",
     "grid.linewidth": 0.8,
@@ -50,12 +56,13 @@ RC: Any = {
     "lines.linewidth": 2.2,
     "lines.solid_capstyle": "round",
     "legend.frameon": False,
-    "legend.fontsize": 12,
+    "legend.fontsize": 13,
     "figure.titlesize": 17,
     "figure.facecolor": "white",
     "figure.constrained_layout.w_pad": 0.09,
     "figure.constrained_layout.h_pad": 0.09,
     "svg.hashsalt": "aam",  # the same input gives the same bytes
+    "pdf.fonttype": 42,  # letters stay letters: journals ask for it
 }
 
 # Of what savefig would write of its own accord, only the time changes from one drawing to the next.
@@ -67,6 +74,8 @@ METADATA: dict[str, dict[str, None]] = {
 
 NAMES = {
     "total_loss": "Total loss",
+    "train_loss": "Training loss",
+    "val_loss": "Validation loss",
     "unifrac_loss": "UniFrac loss",
     "unifrac_r2": "UniFrac R²",
     "unifrac_mae": "UniFrac MAE",
@@ -99,11 +108,11 @@ BASELINE_NAMES = {
 }
 
 
-def name_of(metric: str) -> str:
-    """How a metric is called in a figure; that of one target column keeps the column's name."""
+def name_of(metric: str, length: int = 24) -> str:
+    """How a metric is called in a figure; that of one target column has the column's name, cut."""
     head, _, column = metric.partition("_")
     if column and head in ("mae", "rmse", "r2"):
-        return f"{NAMES[head]} of {shortened(column, 24)}"
+        return f"{NAMES[head]} of {shortened(column, length)}"
     return NAMES.get(metric) or metric.replace("_", " ").capitalize()
 
 
@@ -135,10 +144,15 @@ def score(value: float | None) -> str:
 
 @contextmanager
 def applied() -> Iterator[None]:
-    """Draw and save within this style; the settings that were there before come back."""
+    """Draw and save within this style; the settings that were there before come back.
+
+    Those of a ``matplotlibrc`` do not count: a figure is the same wherever it is drawn.
+    """
     import matplotlib
 
-    with matplotlib.rc_context(RC):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
         yield
 
 
@@ -154,8 +168,8 @@ def new_figure(
 
     width = max(width, min_width)
     figure = Figure(figsize=(width, height), layout="constrained")
-    # A bold letter is 0.65 of the font's size wide, and an inch has 72 points.
-    fontsize = min(RC["figure.titlesize"], 72 * width / (0.65 * len(title)))
+    fontsize = RC["figure.titlesize"]
+    fontsize *= min(1.0, (width - 0.3) / width_of(title, fontsize, bold=True))
     figure.suptitle(title, x=0.012, ha="left", fontweight="bold", fontsize=fontsize)
     figure.supxlabel(subtitle, x=0.012, ha="left", fontsize=10, color=GREY)
     return figure
@@ -172,11 +186,11 @@ def epoch_axis(axes: "Axes", num_epochs: int) -> None:
 
 
 def loss_scale(axes: "Axes", values: NDArray[np.float64]) -> None:
-    """Take a logarithmic axis where the losses span more than a factor of twenty."""
+    """Take a logarithmic axis where the losses span more than a factor of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     finite = values[np.isfinite(values)]
-    if not finite.size or finite.min() <= 0 or finite.max() < 20 * finite.min():
+    if not finite.size or finite.min() <= 0 or finite.max() < 10 * finite.min():
         return
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
@@ -197,35 +211,34 @@ def focus(axes: "Axes", values: NDArray[np.float64]) -> int:
     kept = finite[inside]
     margin = 0.08 * (kept.max() - kept.min())
     axes.set_ylim(kept.min() - margin, kept.max() + margin)
-    return int((~inside).sum())
+    return count_off(axes, values)
 
 
-def write_numbers(
-    axes: "Axes", rows: Sequence[tuple[str, str, str]], size: float = 21, step: float = 62
-) -> None:
-    """Fill an empty panel with large numbers: name above, value, note beside (``step`` points)."""
-    axes.axis("off")
-    for row, (name, value, note) in enumerate(rows):
-        beside = 0.72 * size * len(value) + 4  # digits are 0.7 of the size wide
-        texts: list[tuple[str, float, float, dict[str, Any]]] = [
-            (name, 0.0, 0.0, {"color": GREY, "fontsize": 12.5}),
-            (value, 0.0, -18.0, {"fontsize": size, "fontweight": "bold"}),
-            (note, beside, -22.0, {"color": GREY, "fontsize": 11}),
-        ]
-        for text, x, y, look in texts:
-            if text:
-                axes.annotate(
-                    text,
-                    (0, 1),
-                    xytext=(x, y - step * row),
-                    xycoords="axes fraction",
-                    textcoords="offset points",
-                    va="top",
-                    **look,
-                )
+def count_off(axes: "Axes", values: NDArray[np.float64]) -> int:
+    """How many values lie above or below the axis."""
+    low, high = axes.get_ylim()
+    return int(((values < low) | (values > high)).sum())
 
 
 def legend_above(figure: "Figure", entries: Sequence[tuple[Any, str]]) -> None:
-    """Put one legend beside the title, where it covers nothing."""
+    """Put one legend beside the title, where it covers nothing: the title makes room for it."""
     handles, labels = zip(*entries, strict=True)
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), handlelength=1.8)
+    size = RC["legend.fontsize"]
+    # Beside each text are its handle and the gaps around both, in units of the font's size.
+    beside = len(labels) * (1.8 + 0.8 + 2.0) * size / 72
+    left = figure.get_figwidth() - beside - sum(width_of(label, size) for label in labels) - 0.4
+    title = figure.texts[0]  # of new_figure
+    title_size = float(title.get_fontsize())
+    wide = width_of(title.get_text(), title_size, bold=True)
+    title.set_fontsize(title_size * min(1.0, max(0.5, left / wide)))
+
+
+def width_of(text: str, size: float, *, bold: bool = False) -> float:
+    """How wide a text is in the figures' font, in inches."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    font = FontProperties(family=RC["font.family"], weight="bold" if bold else "normal")
+    points = TextPath((0, 0), text, size=size, prop=font).vertices[:, 0]
+    return 1.03 * float(np.ptp(points)) / 72  # on a grid of dots, letters are a little wider

@@ -1,5 +1,6 @@
 """What a plot family is, and the facts that it draws from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Values = NDArray[np.float64]
+Moments = Mapping[str, str]
+UNSUPERVISED = "unsupervised"
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,17 @@ class RunFacts:
     @classmethod
     def read(cls, run_dir: Path, moment: str, thresholds: DiagnosticsConfig) -> "RunFacts":
         """Read the facts of a run folder; no events if ``moment`` never came."""
-        events = read_events(run_dir)
+        return cls.of(read_events(run_dir), run_dir, moment, thresholds)
+
+    @classmethod
+    def of(
+        cls,
+        events: list[dict[str, Any]],
+        run_dir: Path,
+        moment: str,
+        thresholds: DiagnosticsConfig,
+    ) -> "RunFacts":
+        """Take the events of a run folder that were read before."""
         last = max((i for i, event in enumerate(events) if event["moment"] == moment), default=-1)
         return cls(run_dir, moment, events[: last + 1], thresholds)
 
@@ -67,8 +80,9 @@ class RunFacts:
 
     @property
     def label(self) -> str:
-        """Which run this is, in small print."""
-        return f"{self.run_dir.name} · loop={self.events[-1]['loop']}"
+        """Which run this is, in small print: by its facts, wherever its folder lies now."""
+        last = self.events[-1]
+        return f"{Path(last['run_dir'] or self.run_dir).name} · loop={last['loop']}"
 
     @cached_property
     def starts(self) -> list[dict[str, Any]]:
@@ -90,9 +104,9 @@ class RunFacts:
 
     @property
     def split_label(self) -> str:
-        """Which samples, and by which epoch's model: ``validation set, epoch 27 (best)``."""
+        """Which samples, and by which epoch's model: ``validation set, best epoch 27``."""
         name = f"{SPLIT_NAMES[self.split]} set"
-        return f"{name}, epoch {self.best_epoch} (best)" if self.best_epoch else name
+        return f"{name}, best epoch {self.best_epoch}" if self.best_epoch else name
 
     def scores(self) -> dict[str, float | None]:
         """The metrics of :attr:`split` at the moment."""
@@ -138,9 +152,14 @@ class RunFacts:
 
 
 class Family(Protocol):
-    """One kind of figure. When it is drawn stands in ``aam.monitoring.plan``."""
+    """One kind of figure. In which configurations it is drawn stands in ``aam.monitoring.plan``."""
 
     name: ClassVar[str]
+    kind: ClassVar[str | None]
+    """The one kind of run that it is for: ``regression``, ``classification`` or ``UNSUPERVISED``;
+    None where it is for any."""
+    moments: ClassVar[Moments]
+    """The moments that it answers, and what the file of each is called, without the ending."""
 
     def missing(self, facts: RunFacts) -> str:
         """Say which facts it lacks; empty if it can be drawn."""

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aam.monitoring import style
-from aam.monitoring.families.base import RunFacts
+from aam.monitoring.families import layout
+from aam.monitoring.families.base import Moments, RunFacts
 from aam.monitoring.families.predictions import (
     Classified,
     best_baseline,
@@ -29,6 +30,11 @@ class ConfusionMatrix:
     """Heatmap with counts and shares of the row, the scores beside."""
 
     name: ClassVar[str] = "confusion_matrix"
+    kind: ClassVar[str | None] = "classification"
+    moments: ClassVar[Moments] = {
+        "on_validation_improved": "confusion_matrix_best",
+        "on_test_end": "confusion_matrix_test",
+    }
 
     def missing(self, facts: RunFacts) -> str:
         """Need the table of predictions of a classification."""
@@ -42,12 +48,12 @@ class ConfusionMatrix:
         figure = style.new_figure(
             side_inches + 4.2,
             side_inches + 1.8,
-            f"{target_name(facts)} of the {facts.split_label}",
+            f"{target_name(facts)} predicted: {facts.split_label}",
             facts.label,
             min_width=8,
         )
         axes, side = figure.subplots(1, 2, width_ratios=[side_inches + 1, 3.0])
-        _draw_matrix(axes, names, counts_CC)
+        _draw_matrix(axes, names, counts_CC, side_inches / len(names))
         _draw_side(side, facts, classified)
         return figure
 
@@ -73,7 +79,9 @@ def merged(names: list[str], counts_CC: NDArray[np.int64]) -> tuple[list[str], N
     return [*(names[index] for index in kept), f"({num_others} other classes)"], smaller
 
 
-def _draw_matrix(axes: "Axes", names: list[str], counts_CC: NDArray[np.int64]) -> None:
+def _draw_matrix(
+    axes: "Axes", names: list[str], counts_CC: NDArray[np.int64], cell_inches: float
+) -> None:
     rows_C1 = counts_CC.sum(axis=1, keepdims=True)
     share_CC = counts_CC / np.maximum(rows_C1, 1)
     axes.imshow(share_CC, cmap="Blues", vmin=0, vmax=1.15, aspect="equal")
@@ -83,7 +91,7 @@ def _draw_matrix(axes: "Axes", names: list[str], counts_CC: NDArray[np.int64]) -
         number = counts_CC[row, column]
         if number == 0 and not few:
             continue
-        color = "white" if share_CC[row, column] > 0.55 else "#222222"
+        color = "white" if share_CC[row, column] > 0.55 else style.INK
         texts: list[tuple[str, float, Any, dict[str, Any]]] = [
             (f"{number:,}", 1.0, "bottom", {"fontsize": font, "fontweight": "bold"})
         ]
@@ -102,7 +110,7 @@ def _draw_matrix(axes: "Axes", names: list[str], counts_CC: NDArray[np.int64]) -
                 **look,
             )
     labels = [style.shortened(name, 18) for name in names]
-    is_wide = max(map(len, labels)) * len(labels) > 40
+    is_wide = max(style.width_of(label, 12) for label in labels) > 0.85 * cell_inches
     turned: dict[str, Any] = (
         {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if is_wide else {}
     )
@@ -126,7 +134,7 @@ def _draw_side(side: "Axes", facts: RunFacts, classified: Classified) -> None:
     majority = sizes_C.max() / max(sizes_C.sum(), 1)
     rows = [
         ("accuracy", style.score(scores.get("accuracy")), ""),
-        ("always the largest class", style.score(majority), style.shortened(largest, 24)),
+        ("always the largest class", style.score(majority), style.shortened(largest, 16)),
         ("precision (mean of classes)", style.score(scores.get("precision")), ""),
         ("recall (mean of classes)", style.score(scores.get("recall")), ""),
         ("F1 (mean of classes)", style.score(scores.get("f1")), ""),
@@ -137,4 +145,4 @@ def _draw_side(side: "Axes", facts: RunFacts, classified: Classified) -> None:
         accuracy = facts.baselines(facts.split)[baseline].get("accuracy")
         name = style.baseline_name(baseline)
         rows.insert(1, ("accuracy of the best baseline", style.score(accuracy), name))
-    style.write_numbers(side, rows, size=19, step=54)
+    layout.write_numbers(side, rows, size=19, step=54)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from aam.monitoring import style
-from aam.monitoring.families.base import RunFacts, Values
+from aam.monitoring.families import layout
+from aam.monitoring.families.base import Moments, RunFacts, Values
 from aam.monitoring.families.predictions import (
+    FEW_SAMPLES,
     MAX_PANELS,
     Column,
     best_baseline,
+    grid_of,
     lacks_predictions,
     read_columns,
     target_name,
@@ -22,13 +25,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FEW_SAMPLES = 200
-
 
 class PredVsActual:
     """Scatter with the 1:1 line and a linear fit; several columns have a panel each."""
 
     name: ClassVar[str] = "pred_vs_actual"
+    kind: ClassVar[str | None] = "regression"
+    moments: ClassVar[Moments] = {
+        "on_validation_improved": "pred_vs_actual_best",
+        "on_test_end": "pred_vs_actual_test",
+    }
 
     def missing(self, facts: RunFacts) -> str:
         """Need the table of predictions of a regression."""
@@ -58,21 +64,26 @@ def _draw_one(
     facts: RunFacts, column: Column, beside: Column | None, baseline: str | None
 ) -> "Figure":
     figure = style.new_figure(
-        9.2, 6.4, f"{target_name(facts)} of the {facts.split_label}", facts.label, min_width=8
+        9.2, 6.4, f"{target_name(facts)} predicted: {facts.split_label}", facts.label, min_width=8
     )
     axes, side = figure.subplots(1, 2, width_ratios=[2.5, 1])
     view = _draw_panel(axes, column, beside)
-    scores = facts.scores()
+    axes.set_xlabel(f"true {style.shortened(column.name)}")
+    axes.set_ylabel(f"predicted {style.shortened(column.name)}")
+    scores, unit = facts.scores(), f"in {style.shortened(column.name, 13)}"
     rows = [
-        ("MAE (mean absolute error)", style.significant(scores.get("mae")), ""),
-        ("R²", style.significant(scores.get("r2")), ""),
+        ("MAE (mean absolute error)", style.significant(scores.get("mae")), unit),
+        ("R² (1 is exact)", style.significant(scores.get("r2")), ""),
         ("samples", f"{column.true_N.size:,}", ""),
     ]
-    style.write_numbers(side, rows)
+    layout.write_numbers(side, rows)
     handles, labels = axes.get_legend_handles_labels()
     if beside is not None and baseline is not None:
         labels[labels.index(BASELINE)] = _baseline_label(facts, baseline)
-    side.legend(handles, labels, loc="upper left", bbox_to_anchor=(-0.09, 0.52), labelspacing=0.7)
+    legend = side.legend(
+        handles, labels, loc="upper left", bbox_to_anchor=(-0.09, 0.5), labelspacing=0.7
+    )
+    layout.show_dots(legend)
     for row, note in enumerate(_notes(column, view)):
         side.text(0, 0.05 * row, note, color=style.GREY, fontsize=10)
     return figure
@@ -81,29 +92,23 @@ def _draw_one(
 def _draw_several(
     facts: RunFacts, columns: list[Column], beside: list[Column | None], baseline: str | None
 ) -> "Figure":
-    num_wide = min(3, len(columns))
-    num_high = -(-len(columns) // num_wide)
-    assert facts.target is not None
-    num_all = len(facts.target["columns"])
-    shown = (
-        f"{num_all} targets" if num_all == len(columns) else f"{len(columns)} of {num_all} targets"
-    )
-    figure = style.new_figure(
-        4.6 * num_wide, 4.8 * num_high + 1.0, f"{shown}, {facts.split_label}", facts.label
-    )
-    panels = figure.subplots(num_high, num_wide, squeeze=False).ravel()
-    for axes, column, other in zip(panels, columns, beside, strict=False):
+    num_high, num_wide = grid_of(len(columns))
+    title = f"{target_name(facts)} predicted: {facts.split_label}"
+    figure = style.new_figure(4.6 * num_wide, 4.8 * num_high + 1.0, title, facts.label)
+    panels, below = layout.panels_above_legend(figure, num_high, num_wide, len(columns))
+    for axes, column, other in zip(panels, columns, beside, strict=True):
         view = _draw_panel(axes, column, other)
         scores = [facts.scores().get(f"{name}_{column.name}") for name in ("mae", "r2")]
         mae, r2 = map(style.significant, scores)
+        axes.set_xlabel("true")
+        axes.set_ylabel("predicted")
         lines = [style.shortened(column.name, 30), f"MAE {mae}   R² {r2}", *_notes(column, view)]
         axes.set_title("\n".join(lines))
-    for axes in panels[len(columns) :]:
-        axes.remove()
     handles, labels = panels[0].get_legend_handles_labels()
     names = {BASELINE: f"{style.baseline_name(baseline or '')} (best baseline)", FIT: "linear fit"}
     labels = [names.get(label.split("\n")[0], label) for label in labels]
-    figure.legend(handles, labels, loc="outside lower right", ncols=len(labels), markerscale=1.8)
+    legend = below.legend(handles, labels, loc="center right", ncols=len(labels))
+    layout.show_dots(legend)
     return figure
 
 
@@ -135,8 +140,7 @@ def _draw_panel(axes: "Axes", column: Column, beside: Column | None) -> View:
     if fit is not None:
         slope, start = fit
         reach = np.array([column.true_N.min(), column.true_N.max()])
-        sign = "+" if start >= 0 else "-"
-        label = f"{FIT}\ny = {slope:.2f} x {sign} {style.significant(abs(start))}"
+        label = f"{FIT}\n{layout.line_text(slope, start)}"
         axes.plot(reach, slope * reach + start, color=style.VERMILLION, label=label, zorder=2.4)
     if beside is not None:
         axes.scatter(
@@ -155,8 +159,6 @@ def _draw_panel(axes: "Axes", column: Column, beside: Column | None) -> View:
     )
     axes.set(xlim=ends, ylim=ends, aspect="equal")
     axes.locator_params(nbins=6)
-    axes.set_xlabel(f"true {style.shortened(column.name)}")
-    axes.set_ylabel(f"predicted {style.shortened(column.name)}")
     return view
 
 

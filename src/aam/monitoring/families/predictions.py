@@ -16,6 +16,8 @@ from aam.monitoring.scores import PRIMARY, best_of
 
 NO_GROUP = "(no group)"
 MAX_PANELS = 9
+# Of more, dots are smaller and fainter.
+FEW_SAMPLES = 200
 _TABLES = {"val": ("val_best", "val_baselines"), "test": ("test", "test_baselines")}
 
 
@@ -101,8 +103,19 @@ def best_baseline(facts: RunFacts) -> str | None:
 def target_name(facts: RunFacts) -> str:
     """What is predicted, for a title or an axis."""
     assert facts.target is not None
-    first, *others = facts.target["columns"]
-    return style.shortened(first) + (f" and {len(others)} more" if others else "")
+    columns = facts.target["columns"]
+    if len(columns) == 1:
+        return style.shortened(columns[0], 28)
+    shown = min(len(columns), MAX_PANELS)
+    return (
+        f"{len(columns)} targets" if shown == len(columns) else f"{shown} of {len(columns)} targets"
+    )
+
+
+def grid_of(num_panels: int) -> tuple[int, int]:
+    """Rows and columns of so many panels, at most three in a row."""
+    num_wide = 2 if num_panels == 4 else min(3, num_panels)
+    return -(-num_panels // num_wide), num_wide
 
 
 def need_classified(facts: RunFacts) -> Classified:

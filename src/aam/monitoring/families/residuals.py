@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from aam.monitoring import style
-from aam.monitoring.families.base import RunFacts, Values
+from aam.monitoring.families import layout
+from aam.monitoring.families.base import Moments, RunFacts, Values
 from aam.monitoring.families.predictions import (
+    FEW_SAMPLES,
     MAX_PANELS,
     Column,
+    grid_of,
     lacks_predictions,
     read_columns,
     target_name,
@@ -29,6 +32,11 @@ class Residuals:
     """Predicted minus true; a group that lies off the line is one the model gets wrong."""
 
     name: ClassVar[str] = "residuals"
+    kind: ClassVar[str | None] = "regression"
+    moments: ClassVar[Moments] = {
+        "on_validation_improved": "residuals_best",
+        "on_test_end": "residuals_test",
+    }
 
     def missing(self, facts: RunFacts) -> str:
         """Need the table of predictions of a regression."""
@@ -41,27 +49,28 @@ class Residuals:
         group_name = facts.target.get("group_column") or ""
         by_group = bool(group_name) and any((column.group_N != "").any() for column in columns)
         num_rows = max(len(_largest(column)) for column in columns) if by_group else 12
-        num_wide = min(3, len(columns))
-        num_high = -(-len(columns) // num_wide)
+        num_high, num_wide = grid_of(len(columns))
         height = (ROW_INCHES * max(num_rows, 8) + 1.1) * num_high + 1.3
-        what = f"{target_name(facts)}{f' by {style.shortened(group_name)}' if by_group else ''}"
+        what = f"{target_name(facts)}{f' by {style.shortened(group_name, 20)}' if by_group else ''}"
         figure = style.new_figure(
-            6.2 * num_wide, height, f"Residuals of {what}, {facts.split_label}", facts.label
+            6.2 * num_wide, height, f"Residuals of {what}: {facts.split_label}", facts.label
         )
-        panels = figure.subplots(num_high, num_wide, squeeze=False).ravel()
-        for axes, column in zip(panels, columns, strict=False):
+        panels, below = layout.panels_above_legend(figure, num_high, num_wide, len(columns))
+        for axes, column in zip(panels, columns, strict=True):
             if by_group:
                 _draw_groups(axes, column)
             else:
                 _draw_plain(axes, column)
             if len(columns) > 1:
-                axes.set_title(f"{style.shortened(column.name, 30)}\n{axes.get_title(loc='left')}")
-        for axes in panels[len(columns) :]:
-            axes.remove()
+                name, note = style.shortened(column.name, 30), axes.get_title(loc="left")
+                axes.set_title(f"{name}\n{note}" if by_group else name)
+            else:
+                _name_axes(axes, column.name, by_group)
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="outside lower right", ncols=len(labels), markerscale=1.3
+        legend = below.legend(
+            handles, labels, loc="center right", ncols=len(labels), markerscale=1.3
         )
+        layout.show_dots(legend)
         return figure
 
 
@@ -117,7 +126,7 @@ def _draw_groups(axes: "Axes", column: Column) -> None:
     )
     axes.grid(visible=False, axis="y")
     axes.set_ylim(-0.7, len(groups) - 0.3)
-    axes.set_xlabel(f"predicted - true {style.shortened(column.name)}")
+    axes.set_xlabel("predicted - true")
     reach = 1.06 * max((float(np.abs(one).max()) for one in groups.values()), default=1.0) or 1.0
     axes.set_xlim(-reach, reach)
     for text, side, align in (("too low ◂", -8, "right"), ("▸ too high", 8, "left")):
@@ -139,16 +148,22 @@ def _draw_plain(axes: "Axes", column: Column) -> None:
     axes.scatter(
         column.true_N,
         column.predicted_N - column.true_N,
-        s=30,
-        alpha=0.55,
+        s=30 if column.true_N.size <= FEW_SAMPLES else 12,
+        alpha=0.55 if column.true_N.size <= FEW_SAMPLES else 0.3,
         color=style.BLUE,
         linewidths=0,
         label="a sample",
     )
-    axes.axhline(0, color=style.GREY, linestyle="--", linewidth=1.6, label="no error", zorder=1.7)
-    axes.set_xlabel(f"true {style.shortened(column.name)}")
-    axes.set_ylabel(f"predicted - true {style.shortened(column.name)}")
-    axes.set_title("above the line: predicted too high")
+    above = "no error; above: predicted too high"
+    axes.axhline(0, color=style.GREY, linestyle="--", linewidth=1.6, label=above, zorder=1.7)
+    axes.set_xlabel("true")
+    axes.set_ylabel("predicted - true")
+
+
+def _name_axes(axes: "Axes", name: str, by_group: bool) -> None:
+    """Name the target on the axes, where the panel has no title that does."""
+    for axis in (axes.xaxis, *([] if by_group else [axes.yaxis])):
+        axis.set_label_text(f"{axis.get_label_text()} {style.shortened(name)}")
 
 
 def _hidden(column: Column, groups: dict[str, Values]) -> str:
@@ -156,4 +171,4 @@ def _hidden(column: Column, groups: dict[str, Values]) -> str:
     num_all = np.unique(column.group_N).size
     if num_all == len(groups):
         return ""
-    return f"the {len(groups)} largest of {num_all} groups ({num_all - len(groups)} are not shown)"
+    return f"the {len(groups)} largest of {num_all} groups"

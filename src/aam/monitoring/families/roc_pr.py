@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aam.monitoring import style
-from aam.monitoring.families.base import RunFacts, Values
+from aam.monitoring.families.base import Moments, RunFacts, Values
 from aam.monitoring.families.predictions import (
     Classified,
     best_baseline,
@@ -29,7 +29,7 @@ COLORS = (
     style.GREEN,
     style.ORANGE,
     style.SKY,
-    "#CC79A7",
+    style.PURPLE,
     style.BLACK,
 )
 LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)))
@@ -98,6 +98,11 @@ class RocPr:
     """ROC on the left, precision-recall on the right."""
 
     name: ClassVar[str] = "roc_pr"
+    kind: ClassVar[str | None] = "classification"
+    moments: ClassVar[Moments] = {
+        "on_validation_improved": "roc_pr_best",
+        "on_test_end": "roc_pr_test",
+    }
 
     def missing(self, facts: RunFacts) -> str:
         """Need the table of predictions of a classification."""
@@ -106,12 +111,13 @@ class RocPr:
     def draw(self, facts: RunFacts) -> "Figure":
         """Draw a curve for each class that can have one, the best baseline's faint."""
         classified = need_classified(facts)
-        of_model = _largest(classified, curves_of(classified))
+        of_all = curves_of(classified)
+        of_model = _largest(classified, of_all)
         baseline = best_baseline(facts)
         beside = read_classified(facts, baseline) if baseline else None
         of_baseline = curves_of(beside) if beside else {}
         num_wide = 15.4 if len(of_model) > 1 else 14.6
-        title = f"{target_name(facts)} of the {facts.split_label}"
+        title = f"{target_name(facts)} predicted: {facts.split_label}"
         figure = style.new_figure(num_wide, 6.6, title, facts.label)
         roc, precision, side = figure.subplots(1, 3, width_ratios=[1, 1, 0.62])
         _prepare(roc, "ROC", "false positive rate", "true positive rate (recall)")
@@ -129,6 +135,8 @@ class RocPr:
                     precision, classified, name, style.GREY if is_binary else look["color"]
                 )
             _draw_curve(roc, precision, curve, **look, label=_label(name, curve, few, is_binary))
+        if not is_binary:
+            roc.plot([], [], alpha=0, label=f"mean of {len(of_all)} classes\n{_mean_areas(of_all)}")
         roc.plot([0, 1], [0, 1], **CHANCE, color=style.GREY)
         if baseline is not None and of_baseline:
             _draw_baseline(roc, precision, of_model, of_baseline, baseline, few)
@@ -178,13 +186,15 @@ def _draw_baseline(
         if few and name in of_baseline:
             color = style.BLACK if len(of_model) == 1 else COLORS[index]
             _draw_curve(roc, precision, of_baseline[name], color=color, **faint)
-    roc_area = np.mean([curve.roc_area for curve in of_baseline.values()])
-    average = np.mean([curve.average_precision for curve in of_baseline.values()])
-    areas = f"ROC {roc_area:.3f}   PR {average:.3f}"
-    label = (
-        f"best baseline{' (thin)' if few else ', mean'}:\n{style.baseline_name(baseline)}\n{areas}"
-    )
+    head = f"best baseline{' (thin)' if few else ''}{', mean' if len(of_baseline) > 1 else ''}"
+    label = f"{head}:\n{style.baseline_name(baseline)}\n{_mean_areas(of_baseline)}"
     roc.plot([], [], color=style.BLACK, **(faint if few else {"alpha": 0}), label=label)
+
+
+def _mean_areas(curves: dict[str, Curve]) -> str:
+    roc_area = np.mean([curve.roc_area for curve in curves.values()])
+    average = np.mean([curve.average_precision for curve in curves.values()])
+    return f"ROC {roc_area:.3f}   PR {average:.3f}"
 
 
 def _label(name: str, curve: Curve, few: bool, is_binary: bool) -> str:

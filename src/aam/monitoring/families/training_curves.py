@@ -1,19 +1,23 @@
 """Four panels that show how a training went, and what the diagnostics say of it."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from aam.config import DiagnosticsConfig
 from aam.monitoring import style
-from aam.monitoring.diagnostics import is_unstable, rolling_std, scaled
-from aam.monitoring.families.base import RunFacts, Values
+from aam.monitoring.curves import Curves
+from aam.monitoring.curves import Values as Numbers
+from aam.monitoring.diagnostics import KINDS
+from aam.monitoring.families.base import Moments, RunFacts, Values
 from aam.monitoring.families.panels import (
     draw_splits,
+    gap_note,
     legend_entries,
     mark_best,
     total_losses,
+    up_to,
 )
 
 if TYPE_CHECKING:
@@ -21,12 +25,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINE_INCHES = 0.27
+NOTE = "#8A5A00"
+MANY_EPOCHS = 300
+OF_PANELS = ("plateau", "overfitting", "instability")
+"""Findings that have a panel of their own; all others are marked at the loss."""
 
 
 class TrainingCurves:
-    """Loss, change per epoch, generalization gap and rolling standard deviation."""
+    """Loss, change per epoch, generalization gap and rolling standard deviation.
+
+    The epochs that are shaded are those whose facts hold the finding that the panel is about.
+    """
 
     name: ClassVar[str] = "training_curves"
+    kind: ClassVar[str | None] = None
+    moments: ClassVar[Moments] = {"on_epoch_end": "training_curves"}
 
     def missing(self, facts: RunFacts) -> str:
         """Need one epoch with a finite loss."""
@@ -34,109 +47,134 @@ class TrainingCurves:
 
     def draw(self, facts: RunFacts) -> "Figure":
         """Draw the panels; the findings are those that the facts of the last epoch hold."""
-        curves = total_losses(facts)
-        split = "val" if "val" in curves else "train"
-        limits = scaled(
-            facts.thresholds,
-            *([event[name] for event in facts.epochs] for name in ("train_loss", "val_loss")),
-        )
+        curves = Curves.of(facts.epochs, facts.thresholds)
         lines = _findings_lines(facts.epochs[-1]["diagnostics"])
         height = LINE_INCHES * len(lines)
         figure = style.new_figure(
-            13, 8.6 + height, f"Training curves after epoch {facts.epoch_numbers[-1]}", facts.label
+            13,
+            8.6 + height,
+            f"Training curves {up_to(facts)}",
+            facts.label + gap_note([total_losses(facts)]),
         )
         grid = figure.add_gridspec(3, 2, height_ratios=[3.5, 3.5, height])
         loss, change, gap, scatter = (
             figure.add_subplot(grid[row, column]) for row in (0, 1) for column in (0, 1)
         )
-        draw_splits(loss, facts, curves)
-        style.loss_scale(loss, np.concatenate(list(curves.values())))
-        loss.set_title("Loss" + (" (log scale)" if loss.get_yscale() == "log" else ""))
-        _draw_change(change, facts, curves[split], split)
-        _draw_gap(gap, facts, curves, limits)
-        _draw_scatter(scatter, facts, curves[split], split, limits)
+        _draw_loss(loss, facts, curves)
+        _draw_change(change, curves)
+        _draw_gap(gap, facts, curves)
+        _draw_scatter(scatter, curves)
         _write_findings(figure.add_subplot(grid[2, :]), lines)
-        style.legend_above(figure, legend_entries(facts, list(curves)))
+        style.legend_above(figure, legend_entries(facts, list(curves.losses)))
         return figure
 
 
-def _draw_change(axes: "Axes", facts: RunFacts, values: Values, split: str) -> None:
-    change = np.diff(values)
+def _draw_loss(axes: "Axes", facts: RunFacts, curves: Curves) -> None:
+    losses = {split: _array(values) for split, values in curves.losses.items()}
+    draw_splits(axes, facts, losses)
+    style.loss_scale(axes, np.concatenate(list(losses.values())))
+    axes.set_title("Loss" + (" (log scale)" if axes.get_yscale() == "log" else ""))
+    _note(axes, _shade(axes, curves, *(kind for kind in KINDS if kind not in OF_PANELS)))
+
+
+def _draw_change(axes: "Axes", curves: Curves) -> None:
+    change = _array(curves.change)
     colors = np.where(change < 0, style.SKY, style.ORANGE)
-    axes.bar(facts.epoch_numbers[1:], change, color=list(colors), width=0.8)
-    axes.axhline(0, color="#888888", linewidth=1)
-    style.epoch_axis(axes, int(facts.epoch_numbers[-1]))
+    axes.bar(curves.epochs, change, color=list(colors), width=0.8)
+    axes.axhline(0, color=style.EDGE, linewidth=1)
+    style.epoch_axis(axes, curves.epochs[-1])
     num_off = style.focus(axes, change)
-    off = f" ({num_off} off the axis)" if num_off else ""
-    axes.set_title(f"Change of the {style.SPLIT_NAMES[split]} loss per epoch{off}")
-    axes.set_ylabel("Δ, below 0 is better")
+    axes.set_title(f"Change of {style.SPLIT_NAMES[curves.judged]} loss")
+    axes.set_ylabel("Δ per epoch, < 0 is better")
+    _note(axes, f"{num_off} off the axis" * (num_off > 0), _shade(axes, curves, "plateau"))
 
 
-def _draw_gap(
-    axes: "Axes", facts: RunFacts, curves: dict[str, Values], limits: DiagnosticsConfig
-) -> None:
-    axes.set_title("Gap (validation - training)")
-    if len(curves) < 2:
+def _draw_gap(axes: "Axes", facts: RunFacts, curves: Curves) -> None:
+    axes.set_title("Gap, val - train loss")
+    if curves.gap is None:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "no validation", ha="center", color=style.GREY, fontsize=16)
         return
-    gap = curves["val"] - curves["train"]
-    axes.plot(facts.epoch_numbers, gap, color=style.BLACK)
-    axes.axhline(0, color="#888888", linewidth=1)
+    gap = _array(curves.gap)
+    axes.plot(curves.epochs, gap, color=style.BLACK, linewidth=_width(curves))
+    axes.axhline(0, color=style.EDGE, linewidth=1)
     mark_best(axes, facts, gap)
-    style.epoch_axis(axes, int(facts.epoch_numbers[-1]))
+    style.epoch_axis(axes, curves.epochs[-1])
     style.focus(axes, gap)
-    _shade_above(axes, limits.gap, 0.0)
-    _name_zone(axes, f"overfitting: > {limits.gap:.2g}, growing")
+    _note(axes, _draw_limit(axes, curves.gap_limit), _shade(axes, curves, "overfitting"))
 
 
-def _draw_scatter(
-    axes: "Axes", facts: RunFacts, values: Values, split: str, limits: DiagnosticsConfig
-) -> None:
-    window = limits.std_epochs
-    std = np.array(rolling_std(list(values), window))
-    axes.plot(facts.epoch_numbers, std, color=style.BLACK)
-    unstable = np.array(
-        [
-            end >= window and is_unstable(list(values[end - window : end]), limits.std)
-            for end in range(1, len(values) + 1)
-        ]
-    )
-    axes.plot(facts.epoch_numbers[unstable], std[unstable], "o", color=style.VERMILLION)
-    style.epoch_axis(axes, int(facts.epoch_numbers[-1]))
+def _draw_scatter(axes: "Axes", curves: Curves) -> None:
+    std = _array(curves.std)
+    axes.plot(curves.epochs, std, color=style.BLACK, linewidth=_width(curves))
+    style.epoch_axis(axes, curves.epochs[-1])
     style.focus(axes, std)
-    _shade_above(axes, limits.std, float(std[unstable].max(initial=0.0)))
-    axes.set_ylim(bottom=0)
-    axes.set_title(f"Std of {window} epochs ({split} loss)")
-    _name_zone(axes, f"unstable: > {limits.std:.2g}, not falling")
+    unstable = np.isin(curves.epochs, curves.found.get("instability", ()))
+    axes.plot(np.array(curves.epochs)[unstable], std[unstable], "o", color=style.VERMILLION)
+    axes.set_ylim(0, max(axes.get_ylim()[1], 1.1 * float(std[unstable].max(initial=0.0))))
+    axes.set_title(f"Std of {curves.std_epochs} {curves.judged} losses")
+    _note(axes, _draw_limit(axes, curves.std_limit), _shade(axes, curves, "instability"))
 
 
-def _shade_above(axes: "Axes", limit: float, highest: float) -> None:
-    """Shade the zone above a limit; make sure that some of it, and ``highest``, can be seen."""
+def _draw_limit(axes: "Axes", limit: float) -> str:
+    """Draw the limit, within the panel however far the curve is from it; what to note of it."""
     low, high = axes.get_ylim()
-    top = max(high, 1.2 * limit, 1.1 * highest)
-    axes.set_ylim(low, top)
-    axes.axhspan(limit, top, color=style.ORANGE, alpha=0.18, linewidth=0)
+    room = 0.1 * (max(high, limit) - min(low, limit))
+    axes.set_ylim(low if low <= limit - room or low == 0 else limit - room, max(high, limit + room))
+    axes.axhline(limit, color=NOTE, linestyle=(0, (6, 3)), linewidth=1.4)
+    return f"limit {limit:.2g}"
 
 
-def _name_zone(axes: "Axes", name: str) -> None:
-    """Say what the shaded zone is, above the panel, where no curve runs."""
-    axes.set_title(name, loc="right", fontsize=11.5, color="#8A5A00")
+def _shade(axes: "Axes", curves: Curves, *kinds: str) -> str:
+    """Shade the epochs that findings are of; what to note of it."""
+    shaded = [kind for kind in kinds if kind in curves.found]
+    epochs = sorted({epoch for kind in shaded for epoch in curves.found[kind]})
+    for first, last in runs(epochs):
+        axes.axvspan(first - 0.5, last + 0.5, color=style.ORANGE, alpha=0.18, linewidth=0)
+    return f"shaded: {', '.join(map(_words, shaded))}" if shaded else ""
+
+
+def _note(axes: "Axes", *notes: str) -> None:
+    """Say what is what above the panel, where no curve runs."""
+    text = " · ".join(note for note in notes if note)
+    axes.set_title(text, loc="right", fontsize=11.5, color=NOTE)
+
+
+def _width(curves: Curves) -> float:
+    """Of a line: thin where many epochs lie close together."""
+    return 2.2 if len(curves.epochs) <= MANY_EPOCHS else 1.0
+
+
+def runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of each run of whole numbers that follow one another."""
+    known = set(numbers)
+    firsts = [number for number in numbers if number - 1 not in known]
+    lasts = [number for number in numbers if number + 1 not in known]
+    return list(zip(firsts, lasts, strict=True))
+
+
+def _array(values: Numbers) -> Values:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")
 
 
 def _findings_lines(findings: list[dict[str, str]]) -> list[tuple[str, str]]:
     """Kind (once) and text of every line."""
     lines = []
     for finding in findings:
-        for index, text in enumerate(textwrap.wrap(finding["evidence"], 115)):
-            lines.append(("" if index else finding["kind"], text))
-    return lines or [("", "Diagnostics: nothing found.")]
+        for index, text in enumerate(textwrap.wrap(finding["evidence"], 110)):
+            lines.append(("" if index else _words(finding["kind"]), text))
+    return lines or [("", "Diagnostics: nothing found after the last epoch.")]
 
 
 def _write_findings(axes: "Axes", lines: list[tuple[str, str]]) -> None:
     axes.set_axis_off()
+    longest = max(len(kind) for kind, _ in lines)
     for row, (kind, text) in enumerate(lines):
         top = 1 - row / len(lines)
         axes.text(0, top, kind, va="top", fontsize=12, fontweight="bold", color=style.VERMILLION)
-        indent = 0.105 if lines[0][0] else 0.0
+        indent = 0.02 + 0.0093 * longest if longest else 0.0
         axes.text(indent, top, text, va="top", fontsize=12)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from aam.monitoring import style
-from aam.monitoring.families.base import RunFacts, Values
+from aam.monitoring.families import layout
+from aam.monitoring.families.base import UNSUPERVISED, Moments, RunFacts, Values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +37,11 @@ class UniFracPairs:
     """Density of the pairs kept, with the 1:1 line and a linear fit; the numbers are the facts'."""
 
     name: ClassVar[str] = "unifrac"
+    kind: ClassVar[str | None] = UNSUPERVISED
+    moments: ClassVar[Moments] = {
+        "on_validation_improved": "unifrac_best",
+        "on_test_end": "unifrac_test",
+    }
 
     def missing(self, facts: RunFacts) -> str:
         """Need the table of pairs that the moment's event names."""
@@ -51,8 +57,8 @@ class UniFracPairs:
         pairs = Pairs(pairs.true[finite], pairs.predicted[finite])
         if not pairs.true.size:
             raise ValueError(f"{path.name} holds no pair of finite distances")
-        title = f"UniFrac distances of the {facts.split_label}"
-        figure = style.new_figure(11.6, 8.2, title, facts.label)
+        title = f"UniFrac distances: {facts.split_label}"
+        figure = style.new_figure(10.4, 7.4, title, facts.label, min_width=10)
         axes, side = figure.subplots(1, 2, width_ratios=[3.1, 1])
         _draw_pairs(axes, pairs)
         _draw_side(side, axes, facts.scores(), len(pairs.true))
@@ -76,10 +82,10 @@ def _draw_pairs(axes: "Axes", pairs: Pairs) -> None:
         )
         # Kept light, so that the lines stand out from the densest cells.
         cells.set_norm(LogNorm(0.5, 5 * float(np.asarray(cells.get_array()).max())))
-        axes.scatter([], [], s=90, marker="h", color="#6AAED6", label="pairs\n(darker: more)")
+        axes.scatter([], [], s=90, marker="h", color=style.SKY, label="pairs\n(darker: more)")
     else:
         axes.scatter(*pairs, s=22, alpha=0.35, color=style.BLUE, linewidths=0, label="a pair")
-    axes.plot([low, high], [low, high], color=style.GREY, linestyle="--", label="1:1")
+    axes.plot([low, high], [low, high], color=style.GREY, linestyle="--", label="1:1 (exact)")
     if np.ptp(pairs.true) > 0:
         slope, start = np.polyfit(*pairs, 1)
         ends = np.array([pairs.true.min(), pairs.true.max()])
@@ -87,11 +93,11 @@ def _draw_pairs(axes: "Axes", pairs: Pairs) -> None:
             ends,
             slope * ends + start,
             color=style.VERMILLION,
-            label=f"linear fit\ny = {slope:.2f} x {'+' if start >= 0 else '-'} {abs(start):.2f}",
+            label=f"linear fit\n{layout.line_text(slope, start)}",
         )
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    axes.set_xlabel("true distance")
-    axes.set_ylabel("predicted distance")
+    axes.set_xlabel("true UniFrac distance")
+    axes.set_ylabel("predicted UniFrac distance")
 
 
 def _draw_side(
@@ -101,11 +107,14 @@ def _draw_side(
     numbers = [
         (label, f"{value:.3f}", "")
         for name, label in (
-            ("unifrac_r2", "R² of 1:1"),
-            ("unifrac_spearman", "Spearman"),
-            ("unifrac_mae", "MAE"),
+            ("unifrac_r2", "R² (1 is exact)"),
+            ("unifrac_spearman", "Spearman (rank correlation)"),
+            ("unifrac_mae", "MAE (mean absolute error)"),
         )
         if (value := metrics.get(name)) is not None
     ]
-    style.write_numbers(side, [*numbers, ("pairs shown", f"{num_shown:,}", "")])
-    side.legend(*axes.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(-0.06, 0.44))
+    layout.write_numbers(side, [*numbers, ("pairs shown", f"{num_shown:,}", "")])
+    legend = side.legend(
+        *axes.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(-0.06, 0.42)
+    )
+    layout.show_dots(legend)
