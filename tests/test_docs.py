@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from aam import loops
-from aam.cli import facts, predict
+from aam.cli import facts, monitor, predict
 from aam.cli.composing import VERSION_BASE, as_config, register
 from aam.cli.config_files import config_dir
 from aam.cli.keys import known_keys
@@ -115,11 +115,13 @@ def test_commands_of_the_other_programs_have_arguments_that_these_know(page):
         assert {*predict.NEEDED} <= keys
     for verb, *_ in _commands(page, "aam-facts"):
         assert verb in facts.VERBS
+    for words in _commands(page, "aam-monitor"):
+        assert {word.partition("=")[0] for word in words if "=" in word} <= {*monitor.KEYS}
 
 
-def test_every_argument_of_aam_predict_is_documented():
-    named = set(_code_words(ROOT / "docs" / "prediction.md"))
-    assert {*predict.READ, *predict.WRITTEN} <= named
+def test_every_argument_is_documented():
+    assert {*predict.READ, *predict.WRITTEN} <= {*_code_words(ROOT / "docs" / "prediction.md")}
+    assert {*monitor.KEYS} <= {*_code_words(ROOT / "docs" / "monitor.md")}
 
 
 def test_examples_of_extending_run(tmp_path, monkeypatch):
