@@ -25,6 +25,7 @@ lint: .venv/installed
 bench: .venv/installed
 	$(BIN)/python benchmarks/unifrac.py
 	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/monitoring.py
 
 docs: .venv/installed
 	$(BIN)/pytest tests/test_docs.py
