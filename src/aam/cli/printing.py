@@ -9,11 +9,14 @@ from typing import Any
 
 from aam.errors import UserError
 
+# Names in foreign facts could steer the terminal. JSON has these escaped already.
+_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in range(32) if chr(code) not in "\n\t"}
+
 
 def show(text: str) -> bool:
     """Print it, and tell whether anybody reads: one who has left, as ``head`` does, is no error."""
     try:
-        print(text, flush=True)
+        print(text.translate(_CONTROLS), flush=True)
     except BrokenPipeError:
         # Python flushes once more at exit, and must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
