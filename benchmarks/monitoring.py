@@ -54,8 +54,8 @@ def train(overrides: list[str], run_dir: Path) -> tuple[float, float]:
     """Seconds of a training, facts and checkpoints included, and of all that is done after it."""
     from hydra import compose, initialize_config_dir
 
-    from aam.cli.composing import VERSION_BASE, as_config, register
-    from aam.cli.config_files import config_dir
+    from aam.composing.compose import VERSION_BASE, as_config, register
+    from aam.composing.config_files import config_dir
     from aam.loops import find_loop, session
     from aam.loops.run import Run
 

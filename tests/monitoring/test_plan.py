@@ -10,8 +10,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from aam.cli.composing import VERSION_BASE, as_config, register
-from aam.cli.explain import explain
+from aam.composing.compose import VERSION_BASE, as_config, register
+from aam.composing.explain import explain
 from aam.config import DiagnosticsConfig, FamilyConfig, LoggingConfig, TagsConfig
 from aam.errors import UserError
 from aam.monitoring.families import FAMILIES
@@ -181,7 +181,7 @@ def test_what_is_left_out_is_told_with_the_setting() -> None:
         ("logging.families.losses.format=svgz", "did you mean svg?"),
         ("logging.families.losses.dpi=9", r"must lie in \[10, 600\]"),
         ("logging.families.losses=false", r"as in logging\.families\.losses\.enabled=…$"),
-        ("logging.families=none", r"as in logging\.families\.confusion_matrix\.enabled=…$"),
+        ("logging.families=none", r"as in logging\.families\.losses\.enabled=…$"),
         ("logging.tags=false", r"as in logging\.tags\.curves=…$"),
         ("logging=plots_ful", "did you mean logging=plots_full?"),
     ],

@@ -102,7 +102,7 @@ def _read(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def _unknown(key: str) -> str:
-    from aam.cli.keys import nearest
+    from aam.composing.keys import nearest
 
     near = nearest(key.removeprefix("data."), (*READ, *WRITTEN))
     hint = f"did you mean {near}=?" if near else "aam-predict --help lists all"

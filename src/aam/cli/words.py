@@ -119,7 +119,7 @@ def read_words(
 
 def _said(options: Sequence[str], key: str, keys: Mapping[str, str]) -> str:
     """Those there are, and the nearest one."""
-    from aam.cli.keys import nearest
+    from aam.composing.keys import nearest
 
     *rest, last = options
     near = nearest(key, keys)

@@ -1,5 +1,6 @@
-"""Where the YAML files of the configuration lie, and what choices they give."""
+"""Where the files lie that come with the program, and what choices the YAML files give."""
 
+from itertools import dropwhile, islice, takewhile
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -11,12 +12,17 @@ def config_dir() -> Path:
     return shipped if shipped.is_dir() else _PACKAGE.parents[1] / "configs"
 
 
+def hpc_dir() -> Path:
+    """``aam/hpc`` of an installed wheel, or ``hpc`` of the checkout: what clusters are given."""
+    return config_dir().parent / "hpc"
+
+
 def groups() -> dict[str, tuple[str, ...]]:
-    """Config group → its choices."""
+    """Config group → its choices; none of Hydra's own, as ``hydra/sweeper`` is."""
     return {
         folder.name: tuple(sorted(file.stem for file in folder.glob("*.yaml")))
         for folder in sorted(config_dir().iterdir())
-        if folder.is_dir()
+        if folder.is_dir() and folder.name != "hydra"
     }
 
 
@@ -26,6 +32,14 @@ def default_choices() -> dict[str, str]:
     entries = [_bare(line).strip("- ").partition(": ") for line in lines if line.startswith("  - ")]
     known = groups()
     return {group: choice for group, _, choice in entries if group in known}
+
+
+def plot_families() -> tuple[str, ...]:
+    """The keys that ``logging.families`` has."""
+    lines = settings("logging", "plots_standard")
+    inside = dropwhile(lambda line: line != "families:", lines)
+    below = takewhile(lambda line: line.startswith("  "), islice(inside, 1, None))
+    return tuple(line.partition(":")[0].strip() for line in below)
 
 
 def settings(group: str, choice: str) -> tuple[str, ...]:
@@ -38,7 +52,7 @@ def settings(group: str, choice: str) -> tuple[str, ...]:
 def summary(group: str, choice: str) -> str:
     """What the first comment of a choice says after the command that uses it."""
     text = (config_dir() / group / f"{choice}.yaml").read_text(encoding="utf-8")
-    comments = [line for line in text.splitlines() if line.startswith("# aam-train")]
+    comments = [line for line in text.splitlines() if line.startswith("# aam-")]
     return comments[0].partition("   ")[2] if comments else ""
 
 

@@ -1,19 +1,24 @@
 """Hydra composes the YAML files and the command line; dataclasses check what comes out."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from aam.cli.config_files import config_dir
+from aam.composing.config_files import config_dir
 from aam.config import LOOPS, Config, LoopConfig
-from aam.monitoring.runs.finding import outputs_folder
+from aam.facts.folders import outputs_folder
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 VERSION_BASE = "1.3"
+# Begins as no number does, and has no sign that means something to Hydra.
+_PLAIN = re.compile(r"[a-zA-Z_/][\w./+-]*", re.ASCII)
 
 
 class PastHydraError(BaseException):
@@ -24,7 +29,7 @@ class PastHydraError(BaseException):
         self.error = error
 
 
-def through_hydra(job: Callable[[DictConfig], None]) -> None:
+def through_hydra(job: Callable[[DictConfig], object]) -> None:
     """Let Hydra read ``sys.argv`` and call ``job`` for each run that it asks for.
 
     Raises
@@ -74,6 +79,27 @@ def as_config(composed: DictConfig) -> Config:
     checked = OmegaConf.to_object(OmegaConf.merge(schema, plain))
     assert isinstance(checked, Config)
     return checked
+
+
+def quoted(text: str) -> str:
+    """A text as the value of an override: in quotes, unless it is a plain name or path."""
+    if _PLAIN.fullmatch(text) and text.lower() not in ("null", "true", "false", "inf", "nan"):
+        return text
+    # A backslash stands for itself, but before a quote.
+    escaped = re.sub(r"(\\*)('|$)", lambda one: 2 * one[1] + one[2].replace("'", "\\'"), text)
+    return f"'{escaped}'"
+
+
+def value_of(override: str) -> Any:
+    """What an override sets.
+
+    Raises
+    ------
+    OverrideParseException
+        If it cannot be read.
+    """
+    (parsed,) = OverridesParser.create().parse_overrides([override])
+    return parsed.value()
 
 
 @contextmanager

@@ -2,19 +2,21 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 
 from hydra.errors import OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from aam.cli.config_files import default_choices, groups, settings
-from aam.cli.keys import keys_of_loops, known_keys, nearest
-from aam.monitoring.plan import FAMILY_NAMES
+from aam.composing.config_files import default_choices, groups, plot_families, settings
+from aam.composing.keys import keys_of_loops, known_keys, nearest
+from aam.config import SearchConfig
 
 _FAMILIES = "logging.families."
 _SECTIONS = ("logging.families", "logging.tags", "logging.diagnostics")
 _NO_SECTION = re.compile(r"is not a subclass of|[Cc]annot assign \w+ to Dict")
-_NO_CHOICE = re.compile(r"Could not find '([^'/]+)/([^']+)'")
+_NO_CHOICE = re.compile(r"Could not find '([^']+)/([^'/]+)'")
+_OF_HYDRA = {"hydra/launcher": ("basic", "joblib"), "hydra/sweeper": ("basic", "optuna")}
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> str:
@@ -25,6 +27,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
             f"{error.override!r} cannot be read: write KEY=VALUE or GROUP=CHOICE, with quotes "
             "around a value that has special signs, as in \"key='a, b'\""
         )
+    if "INTERVAL_SWEEP" in message:
+        return "an interval is for a search: add hydra/sweeper=optuna, or name the values"
     missing = _NO_CHOICE.search(message)
     if missing:
         return _no_choice(*missing.groups())
@@ -58,7 +62,9 @@ def unknown_key(key: str, arguments: Sequence[str]) -> str:
 
 
 def _no_choice(group: str, choice: str) -> str:
-    choices = groups().get(group, ())
+    if (group, choice) == ("hydra/launcher", "joblib"):
+        return "hydra/launcher=joblib is not installed: pip install 'aam[sweep]'"
+    choices = groups().get(group, _OF_HYDRA.get(group, ()))
     near = get_close_matches(choice, choices, n=1)
     hint = f"; did you mean {group}={near[0]}?" if near else ""
     return f"there is no {group}={choice}: there is {', '.join(choices)}{hint}"
@@ -68,8 +74,9 @@ def _no_section(key: str, arguments: Sequence[str]) -> str:
     """The sentence for a value that was given to a group of settings."""
     given = (argument.lstrip("+").partition("=")[0] for argument in arguments)
     key = next((one for one in given if key in one), key)
-    family = key.removeprefix(_FAMILIES).partition(".")[0] if _FAMILIES in key else FAMILY_NAMES[0]
-    if family not in FAMILY_NAMES:
+    families = plot_families()
+    family = key.removeprefix(_FAMILIES).partition(".")[0] if _FAMILIES in key else families[0]
+    if family not in families:
         return unknown_key(_FAMILIES + family, arguments)
     inside = (one.name.replace("NAME", family) for one in known_keys())
     example = next((one for one in inside if one.startswith(f"{key}.")), f"{key}.NAME")
@@ -82,8 +89,9 @@ def _keys(arguments: Sequence[str]) -> Iterator[str]:
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     yield from known
     yield from (key.name for key in known_keys())
+    yield from (f"hydra.sweeper.{one.name}" for one in fields(SearchConfig))
     yield from _SECTIONS
-    yield from (_FAMILIES + name for name in FAMILY_NAMES)
+    yield from (_FAMILIES + name for name in plot_families())
     for group in ("optimizer", "scheduler"):
         choice = given.get(group)
         chosen = choice if choice in known[group] else default_choices()[group]
