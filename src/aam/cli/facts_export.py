@@ -44,8 +44,8 @@ def export(words: Sequence[str]) -> None:
     path = Path(given.values["output"]).expanduser()
     if path.suffix not in (*_DELIMITERS, _PARQUET):
         raise UserError(f"output={path} must end in one of {kinds}, which say what it will be")
+    from aam.facts.finding import find_all
     from aam.monitoring.runs.exporting import collect, write_parquet, write_text
-    from aam.monitoring.runs.finding import find_all
     from aam.monitoring.spread import count
 
     table = collect(find_all(given.named))

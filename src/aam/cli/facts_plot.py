@@ -46,8 +46,8 @@ def plot(words: Sequence[str]) -> int:
         raise UserError(
             "aam-facts plot needs a RUN: give its folder, a part of its name, or latest"
         )
+    from aam.facts.finding import find_all
     from aam.monitoring.plan import FAMILY_NAMES
-    from aam.monitoring.runs.finding import find_all
     from aam.monitoring.settings import in_look, logging_of_run
 
     families, look = given.choices("families", FAMILY_NAMES), _look(given)

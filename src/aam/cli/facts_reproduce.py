@@ -28,7 +28,7 @@ def reproduce(words: Sequence[str]) -> None:
         If a word is wrong, or there is no such run.
     """
     given = read_words("reproduce", words, named="RUN")
-    from aam.monitoring.runs.finding import find_run
+    from aam.facts.finding import find_run
     from aam.monitoring.runs.repeating import how_to_repeat
 
     told = how_to_repeat(find_run(given.only_named()))

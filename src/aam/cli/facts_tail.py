@@ -60,7 +60,7 @@ def tail(words: Sequence[str]) -> int:
     """
     given = read_words("tail", words, named="RUN", keys={"n": "EPOCHS"})
     num_past = _number(given.values.get("n"))
-    from aam.monitoring.runs.finding import find_run
+    from aam.facts.finding import find_run
     from aam.monitoring.runs.following import GONE, Lines, Watch
 
     def speaker() -> _Speaker:

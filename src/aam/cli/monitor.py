@@ -66,7 +66,7 @@ def _do(arguments: Sequence[str]) -> None:
 
 def _folder(words: "Words") -> Path:
     from aam.errors import UserError
-    from aam.monitoring.runs.finding import outputs_folder
+    from aam.facts.folders import outputs_folder
 
     if len(words.named) > 1:
         raise UserError(

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aam.errors import UserError, shown
+from aam.facts.finding import find_all
 from aam.monitoring.runs.comparing import tables_of
 from aam.monitoring.runs.contenders import VAL, Contender, read_contenders, without_facts
-from aam.monitoring.runs.finding import find_all
 from aam.monitoring.runs.leaderboard import Leaderboard, leaderboard
 
 

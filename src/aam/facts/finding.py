@@ -7,15 +7,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from aam.errors import UserError, shown
+from aam.facts.folders import outputs_folder
 from aam.facts.reader import EVENTS
 from aam.facts.summary import find_runs, summarize
 
 LATEST = "latest"
-
-
-def outputs_folder() -> Path:
-    """The folder of all runs: ``$AAM_OUTPUTS``, or ``outputs`` if that is not set or empty."""
-    return Path(os.environ.get("AAM_OUTPUTS") or "outputs")
 
 
 def find_run(word: str, outputs: Path | None = None) -> Path:
