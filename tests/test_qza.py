@@ -1,3 +1,4 @@
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -58,6 +59,40 @@ def test_refused(
     with pytest.raises(UserError, match=sentence) as caught:
         read(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_packings_that_cannot_be_limited(tmp_path: Path, packing: int) -> None:
+    path = tmp_path / "tree.qza"
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        for name, content in (METADATA, TREE):
+            archive.writestr(name, content)
+    with pytest.raises(UserError, match=r"packs 'u/metadata.yaml' in an uncommon way"):
+        read(path)
+
+
+def test_a_member_that_unpacks_to_more_than_it_says(tmp_path: Path) -> None:
+    """No more than it says is ever unpacked."""
+    path = write(tmp_path, METADATA, (TREE[0], " " * 2**26))
+    content = bytearray(path.read_bytes())
+    for start in (content.rindex(b"PK\x01\x02") + 24, content.rindex(b"PK\x03\x04") + 22):
+        content[start : start + 4] = (100).to_bytes(4, "little")
+    path.write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(UserError, match="Bad CRC-32"):
+        read(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
+
+
+def test_a_member_that_says_it_is_packed_less_than_it_is(tmp_path: Path) -> None:
+    path = write(tmp_path, METADATA, (TREE[0], " " * 2**25))
+    content = bytearray(path.read_bytes())
+    start = content.rindex(b"PK\x01\x02") + 20
+    content[start : start + 4] = (2**31).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"from {len(content)} to {2**25} bytes; it was refused"):
+        read(path)
 
 
 def test_damaged(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What all readers of input files share: is the file there, what kind is it, is it text."""
 
+import stat
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,9 @@ from aam.errors import UserError
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 GZIP_MAGIC = b"\x1f\x8b"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+# Deflate can reach 1000:1; what is both this large and this dense is a bomb, not a table or a tree.
+SUSPECT_BYTES = 2**24
+SUSPECT_RATIO = 200
 MAX_ID_SHOWN = 40  # an ASV id is often its whole sequence
 
 
@@ -24,11 +28,14 @@ def read_start(path: Path, what: str) -> bytes:
     Raises
     ------
     UserError
-        There is no such file, it is a directory, cannot be read, is empty, or is compressed.
+        There is no such file, it is a directory or a pipe, cannot be read, is empty, or is
+        compressed.
     """
     if path.is_dir():
         raise UserError(f"{what} {path} is a directory; give a file")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # it may never end, and is read more than once
+            raise UserError(f"{what} {path} is a pipe or a device; write it to a file first")
         with path.open("rb") as file:
             start = file.read(16)
     except FileNotFoundError:

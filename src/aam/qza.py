@@ -4,20 +4,19 @@ They are zip files that hold ``<uuid>/metadata.yaml`` and ``<uuid>/data/``; noth
 to disk.
 """
 
-import lzma
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 from aam.errors import UserError
+from aam.inputs import SUSPECT_BYTES, SUSPECT_RATIO
 
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_MEMBER_BYTES = 4 * 2**30
-# Deflate can reach 1000:1; what is both this large and this dense is a bomb, not a table or a tree.
-SUSPECT_BYTES = 64 * 2**20
-SUSPECT_RATIO = 200
 # UnicodeDecodeError, of a member's name, is a ValueError.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
+# What QIIME 2 writes; others are unpacked by zipfile to whatever they become.
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def read_member(path: Path, semantic_type: str, name: str) -> bytes:
@@ -42,7 +41,7 @@ def read_member(path: Path, semantic_type: str, name: str) -> bytes:
                 raise UserError(
                     f"the QIIME 2 artifact {path} holds no data/{name}; export it again"
                 )
-            return archive.read(member)
+            return _content(archive, member)
     except _DAMAGE as error:
         raise UserError(
             f"the QIIME 2 artifact {path} is damaged or unreadable ({error}); export it again"
@@ -57,16 +56,20 @@ def _checked_members(
     """Members by their path below the artifact's one top folder, none of them unsafe."""
     members: dict[tuple[str, ...], zipfile.ZipInfo] = {}
     tops: set[str] = set()
+    whole_size = path.stat().st_size
     for member in archive.infolist():
         parts = PurePosixPath(member.filename).parts
         if not parts or parts[0] == "/" or ".." in parts or "\\" in member.orig_filename:
             raise UserError(f"{path} holds the unsafe path {member.filename!r}; it was refused")
-        dense = member.file_size > SUSPECT_RATIO * max(member.compress_size, 1)
+        packed_size = min(member.compress_size, whole_size)  # what it says may be wrong
+        dense = member.file_size > SUSPECT_RATIO * packed_size
         if member.file_size > MAX_MEMBER_BYTES or (dense and member.file_size > SUSPECT_BYTES):
             raise UserError(
-                f"{path} would unpack {member.filename!r} from {member.compress_size}"
+                f"{path} would unpack {member.filename!r} from {packed_size}"
                 f" to {member.file_size} bytes; it was refused"
             )
+        if member.compress_type not in _PACKINGS:
+            raise UserError(f"{path} packs {member.filename!r} in an uncommon way; export it again")
         if parts[1:] in members:
             raise UserError(f"{path} holds {member.filename!r} twice; it was refused")
         tops.add(parts[0])
@@ -77,12 +80,18 @@ def _checked_members(
     return members
 
 
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """No more than the size that was looked at: what it unpacks to may be another."""
+    with archive.open(member) as file:
+        return file.read(member.file_size)
+
+
 def _semantic_type(
     archive: zipfile.ZipFile, members: dict[tuple[str, ...], zipfile.ZipInfo], path: Path
 ) -> str:
     member = members.get(("metadata.yaml",))
     if member is not None:
-        for line in archive.read(member).decode("utf-8", errors="replace").splitlines():
+        for line in _content(archive, member).decode("utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
             if key == "type":
                 return value.strip().strip("'\"")

@@ -129,6 +129,14 @@ def test_a_column_of_nothing_is_not_numeric(tmp_path: Path) -> None:
         column.numeric()
 
 
+def test_rows_far_shorter_than_the_header(tmp_path: Path) -> None:
+    """Filled up, they would have ten thousand million cells."""
+    header = "\t".join(["id", *(f"c{k}" for k in range(10**5))])
+    rows = "".join(f"s{k}\n" for k in range(10**5))
+    with pytest.raises(UserError, match="has 100001 columns in its header, but most of its rows"):
+        read(f"{header}\n{rows}", tmp_path)
+
+
 def test_encodings(tmp_path: Path) -> None:
     text = "id\tplace\ns1\tKöln\n"
     assert read(text.encode("utf-8-sig"), tmp_path) == read(text, tmp_path)

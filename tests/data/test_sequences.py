@@ -25,6 +25,15 @@ def test_tokens_of_known_sequences() -> None:
     assert tokenize([]).shape == (0, 1)
 
 
+def test_a_genome_among_amplicons() -> None:
+    """As one array they would be 10^5 times 10^6 letters."""
+    with pytest.raises(
+        UserError, match=r"longest of 100001 sequences has 1000000 bases, .*\(4 in the middle\)"
+    ):
+        tokenize(["ACGT"] * 10**5 + ["A" * 10**6])
+    assert tokenize(["A", "C" * 10**6]).shape == (2, 10**6 + 1)
+
+
 @given(st.lists(st.text("ACGTacgtUuNRy", min_size=1, max_size=9), min_size=1, max_size=8))
 def test_tokens_are_case_blind_and_reversible(sequences: list[str]) -> None:
     tokens = tokenize(sequences)

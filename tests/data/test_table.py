@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 from pathlib import Path
 
@@ -165,6 +166,9 @@ def test_files_that_are_no_table(tmp_path: Path) -> None:
     path = tmp_path / "t"
     assert "does not exist" in refused(path)
     assert "is a directory" in refused(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    for endless in (tmp_path / "pipe", Path("/dev/zero")):
+        assert "is a pipe or a device; write it to a file first" in refused(endless)
     for content, said in [
         (b"", "is empty (0 bytes)"),
         (gzip.compress(b"x"), "gzip-compressed"),
@@ -202,6 +206,13 @@ def test_files_that_are_no_table(tmp_path: Path) -> None:
         ({"data": [[0, 1, 0]]}, "has 3 samples and 4 ASVs but no reads: it is empty"),
         ({"data": [[0, 1, "1_0"]]}, "its data are not all numbers"),
         ({"data": [[0, 1, 2], [0, 1]]}, "the lines of its data differ in length"),
+        # As an array of texts, every cell would have the room of the longest: 120 GB.
+        ({"data": [[0, 1, "x" * 10**6], *[[0, 1, 1]] * 10**4]}, "its data are not all numbers"),
+        ({"data": [[0, 1, 10**400]]}, "too large to convert to float"),
+        ({"data": [[[0], 1, 2]]}, "its data are not all numbers"),
+        ({"data": [0, 1, 2]}, "its data are not lines of numbers"),
+        ({"columns": [{"id": ["S1"]}]}, "the id ['S1'] is no text"),
+        ({"columns": [{"id": "\ud800"}]}, "surrogates not allowed"),
         ({"data": [[0, 1]]}, "its data are not lines of row, column and value"),
         ({"data": [[0, -1, 2]]}, "cells outside of its 4 rows and 3 columns"),
         ({"data": [[4, 1, 2]]}, "cells outside of its 4 rows and 3 columns"),
@@ -222,6 +233,39 @@ def test_repeated_cells_of_hdf5(tmp_path: Path) -> None:
     assert "1 cells more than once (sample and ASV: 10 ACGT)" in refused(path)
 
 
+@pytest.mark.parametrize(
+    ("part", "values", "said"),
+    [
+        ("indptr", [0, -1, 4, 7], "indptr does not ascend"),
+        ("indptr", [0, 2, 4], "does not fit its 3 samples"),
+        ("indptr", [0, 2, 4, 9], "indptr does not ascend"),
+        ("indices", [0, 2, 2, 3, 0, 1, 4], "names ASVs beyond its 4"),
+        ("indices", [0, 2, 2, 3, 0, 1, -1], "names ASVs beyond its 4"),
+        ("indices", [0.0, 2.0, 2.0, 3.0, 0.0, 1.0, 3.0], "are not whole numbers"),
+        ("data", [1.0, 2.0], "does not fit its 3 samples"),
+        ("data", [b"1"] * 7, "does not hold lists of numbers"),
+        ("data", [[1.0]], "does not hold lists of numbers"),
+    ],
+)
+def test_places_beyond_the_matrix(part: str, values: list, said: str, tmp_path: Path) -> None:
+    """A matrix that trusts them reads and writes outside of its memory."""
+    path = write_hdf5(tmp_path / "t", table())
+    with h5py.File(path, "r+") as file:
+        del file[f"sample/matrix/{part}"]
+        file[f"sample/matrix/{part}"] = np.array(values)
+    assert said in refused(path)
+
+
+@pytest.mark.parametrize("kind", [">f8", "<f4", "u8", ">i2", "i1"])
+def test_counts_of_any_number_type(kind: str, tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "t", table())
+    with h5py.File(path, "r+") as file:
+        values = file["sample/matrix/data"][...].astype(kind)
+        del file["sample/matrix/data"]
+        file["sample/matrix/data"] = values
+    assert read_table(path).counts.toarray().tolist() == COUNTS.T.tolist()
+
+
 def test_damaged_hdf5(tmp_path: Path) -> None:
     whole = write_hdf5(tmp_path / "whole", table()).read_bytes()
     path = tmp_path / "t"
@@ -231,7 +275,7 @@ def test_damaged_hdf5(tmp_path: Path) -> None:
     path.write_bytes(whole)
     with h5py.File(path, "r+") as file:
         del file["sample/matrix"]
-    assert "not BIOM 2.1: it has no sample/matrix" in refused(path)
+    assert "not BIOM 2.1: it has no sample/matrix/data, sample/matrix/ind" in refused(path)
 
 
 def test_a_table_of_nothing(tmp_path: Path) -> None:

@@ -134,6 +134,10 @@ def test_a_recipe_survives_the_checkpoint(kind, study):
     again = Recipe.from_plain(recipe.as_plain())
     raw = np.array([[0.3], [-1.0]])
     np.testing.assert_array_equal(again.finish(raw), recipe.finish(raw))
+    broken = recipe.as_plain()
+    broken["transform"]["shift"] = [[[]]]
+    with pytest.raises(ValueError, match="not that of its columns"):
+        Recipe.from_plain(broken)
     classes = Recipe.fit(Target(("x",), np.array([0, 1]), ("a", "b")), kind, np.array([0, 1]))
     probability = Recipe.from_plain(classes.as_plain()).finish(
         np.array([[1000.0, 0.0], [0.0, 0.0]])

@@ -33,6 +33,8 @@ def event(epoch_fields: Fields) -> dict[str, Any]:
         ('"run_id": "r", ', ""),
         ('"epoch": 0, "step"', '"epoch": null, "step"'),
         ('"epoch": 0, "step"', '"epoch": "0", "step"'),
+        ('"epoch": 0, "step"', '"epoch": -1, "step"'),
+        ('"best": {"epoch": 0', '"best": {"epoch": -1'),
         ('"best": {"epoch": 0, ', '"best": {'),
         ('"best": {"epoch": 0, "metric": "val_loss"', '"best": {"epoch": 0, "metric": 1'),
         ('"diagnostics": []', '"diagnostics": [{"kind": "plateau"}]'),
@@ -41,6 +43,8 @@ def event(epoch_fields: Fields) -> dict[str, Any]:
         ('"moment": "on_epoch_end"', '"moment": "on_exception"'),
         ('"meta": null', '"meta": {"inputs": {"table": "table.biom"}}'),
         ('"test": {}', '"test": null'),
+        ('"run_id": "r"', r'"run_id": "\ud800"'),  # half of a surrogate pair: nothing can show it
+        ('"test": {}', '"test": {}, "later": ' + "[" * 500 + "]" * 500),
         ("}\n", "}"),  # no newline: it may still be being written
     ],
 )
@@ -61,6 +65,15 @@ def test_fields_unknown_to_an_earlier_version_are_empty(
     old = {k: v for k, v in event.items() if k not in ("history", "diagnostics", "nonfinite")}
     path.write_text(json.dumps(old | {"later_field": 1}) + "\n")
     assert read_events(path) == [event | {"later_field": 1}]
+
+
+def test_whole_surrogate_pairs_and_many_objects_are_read(
+    tmp_path: Path, event: dict[str, Any]
+) -> None:
+    path = tmp_path / "events.jsonl"
+    event |= {"run_id": "🧬", "later": [[{}]] * 200}
+    path.write_text(json.dumps(event) + "\n", encoding="ascii")
+    assert read_events(path) == [event]
 
 
 def test_series_leave_out_what_has_no_value(event: dict[str, Any]) -> None:

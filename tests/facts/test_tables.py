@@ -50,6 +50,11 @@ def test_what_is_no_table_is_refused_by_name(tmp_path: Path, content: bytes, mes
     assert str(path) in str(caught.value)
 
 
+def test_a_cell_that_is_no_number_is_refused() -> None:
+    with pytest.raises(UserError, match="could not convert string to float: 'high'"):
+        numbers(["1", "", "high"])
+
+
 def test_an_absent_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.tsv does not exist"):
         read_tsv(tmp_path / "gone.tsv")

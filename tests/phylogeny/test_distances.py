@@ -105,6 +105,7 @@ def changed(row: int, column: int, value: float) -> NDArray[np.float64]:
         (lsmat().replace("0.125", "1_0", 1), "line 3 .* holds a cell that is not a number"),
         ("\n".join(lsmat().split("\n")[:4]), "ends after 3 of 4 rows"),
         ("# made by hand\n", "ends after 0 of any rows"),
+        (lsmat(ids=tuple(map(str, range(10**5)))), "has 100000 samples in its header but only"),
         ("", r"is empty \(0 bytes\)"),
         ("sample-id\tage\ns1\t4\n", "not in a known format"),
         ("{}", "not in a known format"),
@@ -127,8 +128,21 @@ def test_rounding_is_no_asymmetry(tmp_path: Path) -> None:
 def test_bad_npy(tmp_path: Path) -> None:
     path = write_npy(tmp_path)
     np.save(path, np.array([["x", None]], dtype=object), allow_pickle=True)
-    with pytest.raises(UserError, match="allow_pickle=False"):
+    with pytest.raises(UserError, match="Python objects in dtype"):
         read_distances(path)
+    np.save(path, MATRIX)
+    for found, put in (
+        (b"(4, 4)", b"(9**9, )"),
+        (b"(4, 4)", b"(99999, 99999)"),
+        (b"(4, 4)", b"(" + b"9" * 30 + b", 4)"),
+        (b"'<f8'", b"(((((((("),
+        (b"'<f8'", b"'<f99'"),
+    ):
+        whole = path.read_bytes()
+        path.write_bytes(whole.replace(found, put))
+        with pytest.raises(UserError, match=r"d\.v1\.npy with ids .* cannot be read"):
+            read_distances(path)
+        path.write_bytes(whole)
     np.save(path, MATRIX[:3])
     with pytest.raises(UserError, match=r"float64 of shape \(3, 4\); give a square matrix"):
         read_distances(path)

@@ -123,6 +123,7 @@ def test_notices(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         ("(a:1,b]:2,c:8);", "a ']' that closes nothing"),
         ("(a:1,b:2,c:8);(a,b);", "more than one tree"),
         ("#NEXUS\nbegin trees;", "quote labels with spaces"),
+        ("(a:1,b:1e308,(c:1e308,d:1):1);", r"a branch of length 1e\+308, too long to be added up"),
         ("(a:1,b:-2,(c:8,d:1):-1);", "2 branch lengths .* negative, at or above the tips b, c"),
         ("(a:1,b:2,c:8,(b:1,a:3));", "2 names stand at more than one tip .* a, b"),
         ("(A:1,b:2);", "2 of 3 ASVs are not tips .* a, c .*named like A, b"),

@@ -5,7 +5,6 @@ Shapes: N samples, V values that all covariates make together.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +73,13 @@ def encode_all(
     return np.hstack([one.encode(columns[one.name]) for one in covariates])
 
 
-def from_plain(values: Mapping[str, Any]) -> Covariate:
-    """What ``dataclasses.asdict`` made of a covariate, read back."""
-    return Covariate(**{**values, "categories": tuple(values["categories"])})
+def from_plain(values: object) -> Covariate:
+    """What ``dataclasses.asdict`` made of a covariate, read back; other things raise."""
+    if not isinstance(values, dict):
+        raise TypeError("a covariate is no mapping")
+    return Covariate(
+        name=str(values["name"]),
+        mean=float(values["mean"]),
+        scale=float(values["scale"]),
+        categories=tuple(map(str, values["categories"])),
+    )

@@ -13,6 +13,7 @@ Kind = Literal["categorical", "numeric"]
 CATEGORICAL: Final = "categorical"
 NUMERIC: Final = "numeric"
 MISSING_SCHEMES = ("blank", "no-missing", "INSDC:missing")
+_MOST_FILLED_UP = 4_000_000  # cells; a file of more letters may have more
 
 _ID_ANY_CASE = ("id", "sampleid", "sample id", "sample-id", "featureid", "feature id", "feature-id")
 _ID_EXACT = ("#SampleID", "#Sample ID", "#OTUID", "#OTU ID", "sample_name")
@@ -33,13 +34,14 @@ def parse_sheet(text: str, what: str) -> Sheet:
     """Find header, directives and rows; rules about columns' values are the caller's.
 
     Empty rows and comments (a first cell that begins with ``#``) are left out, short rows are
-    filled up, and long ones are refused unless what is too much is empty.
+    filled up, though not endlessly, and long ones are refused unless what is too much is empty.
     """
     rows = _rows(text, what)
     header = _header(rows, what)
     sheet = Sheet(names=header[1:])
     at_top = True  # directives stand right below the header, before any comment
     seen: set[str] = set()
+    most_cells = max(_MOST_FILLED_UP, 2 * len(text))
     for number, row in rows:
         if _is_directive(row):
             if not at_top:
@@ -58,6 +60,11 @@ def parse_sheet(text: str, what: str) -> Sheet:
             row = _fit(row, header, number, what)
             sheet.ids.append(row[0])
             sheet.rows.append(row[1:])
+            if len(sheet.rows) * len(header) > most_cells:
+                raise UserError(
+                    f"{what} has {len(header)} columns in its header, but most of its rows are far"
+                    " shorter; check whether its header is one line too long"
+                )
     return sheet
 
 

@@ -69,19 +69,33 @@ class Recipe:
 
     @classmethod
     def from_plain(cls, values: dict[str, Any]) -> "Recipe":
-        """What ``as_plain`` gave, read back."""
-        transform = values["transform"]
+        """What ``as_plain`` gave, read back; ``ValueError`` or others if it cannot be that."""
+        names, transform = _texts(values["names"]), values["transform"]
         if transform is not None:
-            shift, scale = np.array(transform["shift"]), np.array(transform["scale"])
-            transform = Transform(transform["is_log"], shift, scale)
+            if not isinstance(transform, dict):
+                raise TypeError("its transform is no mapping")
+            shift, scale = (
+                np.array(transform[key], dtype=np.float64) for key in ("shift", "scale")
+            )
+            if not shift.shape == scale.shape == (len(names),):
+                raise ValueError("its transform is not that of its columns")
+            transform = Transform(bool(transform["is_log"]), shift, scale)
         lengths = values["read_lengths"]
         return cls(
-            names=tuple(values["names"]),
-            classes=tuple(values["classes"]),
+            names=names,
+            classes=_texts(values["classes"]),
             transform=transform,
             covariates=tuple(from_plain(one) for one in values["covariates"]),
-            read_lengths=None if lengths is None else (lengths[0], lengths[1]),
+            read_lengths=None if lengths is None else (int(lengths[0]), int(lengths[1])),
         )
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    """Names that can be written to a file."""
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError(f"{values!r} are no names")
+    "".join(values).encode()
+    return tuple(values)
 
 
 def common_lengths(study: Study, rows: NDArray[np.int64]) -> tuple[int, int]:

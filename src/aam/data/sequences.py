@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aam.errors import UserError, shown
-from aam.inputs import decode_text, read_bytes, repeated, short
+from aam.inputs import SUSPECT_BYTES, SUSPECT_RATIO, decode_text, read_bytes, repeated, short
 from aam.qza import ZIP_MAGIC, read_member
 
 PAD, START, MASK, OTHER = 0, 5, 6, 7
@@ -49,7 +49,8 @@ def tokenize(sequences: Sequence[str]) -> NDArray[np.uint8]:
     Raises
     ------
     UserError
-        Some sequences are empty or hold something else, such as the gaps of an alignment.
+        Some sequences are empty or hold something else, such as the gaps of an alignment; or one
+        is so long that the others would be mostly padding.
     """
     text = "".join(sequences).encode("ascii", errors="replace")  # "?" is no IUPAC letter
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
@@ -65,6 +66,11 @@ def tokenize(sequences: Sequence[str]) -> NDArray[np.uint8]:
             " IUPAC letters"
         )
     longest = int(lengths.max(initial=0))
+    if len(sequences) * longest > max(SUSPECT_BYTES, SUSPECT_RATIO * len(text)):
+        raise UserError(
+            f"the longest of {len(sequences)} sequences has {longest} bases, far more than the"
+            f" others ({int(np.median(lengths))} in the middle); remove what is no amplicon"
+        )
     tokens = np.full((len(sequences), 1 + longest), PAD, dtype=np.uint8)
     tokens[:, 0] = START
     tokens[:, 1:][np.arange(longest) < lengths[:, None]] = bases

@@ -3,8 +3,8 @@
 Shapes: N samples, A ASVs.
 """
 
-import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,16 @@ from scipy import sparse
 
 from aam.data.table_text import parse_table
 from aam.errors import UserError, shown
+from aam.hdf5 import DAMAGE, Hdf5, read_hdf5
 from aam.inputs import HDF5_MAGIC, decode_text, read_bytes, repeated, short
 from aam.qza import ZIP_MAGIC, read_member
 
-_HDF5_NAMES = ("observation/ids", "sample/ids", "sample/matrix")
-# What biom-format and h5py raise over files that are not what they say.
-_BIOM_ERRORS = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError)
+_HDF5_IDS = ("observation/ids", "sample/ids")
+_HDF5_MATRIX = ("sample/matrix/data", "sample/matrix/indices", "sample/matrix/indptr")
+# What JSON raises that is not what it says.
+_JSON_ERRORS = (
+    KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, OverflowError
+)  # fmt: skip
 _DAMAGED = "it is damaged or truncated: copy or export it again"
 
 
@@ -69,30 +73,46 @@ def read_table(path: Path) -> FeatureTable:
 
 
 def _read_hdf5(content: bytes, what: str) -> tuple[sparse.csr_matrix, list[str], list[str]]:
-    import h5py
-    from biom import Table
-    from biom.exception import BiomException
+    def read(file: Hdf5) -> tuple[list[NDArray[Any]], list[str], list[str]]:
+        lacking = file.lacking(*_HDF5_IDS, *_HDF5_MATRIX)
+        if lacking:
+            raise UserError(
+                f"{what} is an HDF5 file but not BIOM 2.1: it has no {shown(lacking)};"
+                " give a BIOM table"
+            )
+        asv_ids, sample_ids = map(file.texts, _HDF5_IDS)
+        return [file.array(name) for name in _HDF5_MATRIX], asv_ids, sample_ids
 
     try:
-        with h5py.File(io.BytesIO(content), "r") as file:
-            lacking = [name for name in _HDF5_NAMES if name not in file]
-            if lacking:
-                raise UserError(
-                    f"{what} is an HDF5 file but not BIOM 2.1: it has no {shown(lacking)};"
-                    " give a BIOM table"
-                )
-            # Looked at before biom-format does, which would not say which ids are repeated.
-            asv_ids, sample_ids = (_ids(file[name]) for name in _HDF5_NAMES[:2])
-            _refuse_repeated(asv_ids, sample_ids, what)
-            return Table.from_hdf5(file).matrix_data, asv_ids, sample_ids
-    except (*_BIOM_ERRORS, BiomException) as error:
+        parts, asv_ids, sample_ids = read_hdf5(content, read)
+        _refuse_repeated(asv_ids, sample_ids, what)
+        return _hdf5_values(parts, len(asv_ids), len(sample_ids)), asv_ids, sample_ids
+    except DAMAGE as error:
         raise UserError(
             f"{what} cannot be read as BIOM 2.1 ({_reason(error)}); {_DAMAGED}"
         ) from None
 
 
-def _ids(dataset: Any) -> list[str]:
-    return [str(name) for name in dataset.asstr()[:]] if dataset.size else []
+def _hdf5_values(
+    parts: Sequence[NDArray[Any]], num_asvs: int, num_samples: int
+) -> sparse.csc_matrix:
+    """ASVs by samples, every place checked: scipy trusts them, and would read beyond its memory.
+
+    Not by biom-format, which trusts them too, and gives all ids the room of the longest.
+    """
+    data, indices, indptr = parts
+    if not all(part.ndim == 1 for part in parts) or data.dtype.kind not in "iuf":
+        raise ValueError("its sample/matrix does not hold lists of numbers")
+    if not all(part.dtype.kind in "iu" for part in (indices, indptr)):
+        raise ValueError("the places of its counts are not whole numbers")
+    if len(indptr) != num_samples + 1 or len(indices) != len(data):
+        raise ValueError(f"its sample/matrix does not fit its {num_samples} samples")
+    if indptr[0] != 0 or indptr[-1] != len(data) or (indptr[1:] < indptr[:-1]).any():
+        raise ValueError("its sample/matrix/indptr does not ascend from 0 to the number of counts")
+    if len(data) and not 0 <= indices.min() <= indices.max() < num_asvs:
+        raise ValueError(f"its sample/matrix names ASVs beyond its {num_asvs}")
+    values = (data.astype(np.float64), indices.astype(np.int64), indptr.astype(np.int64))
+    return sparse.csc_matrix(values, shape=(num_asvs, num_samples))
 
 
 def _read_json(text: str, what: str) -> tuple[sparse.coo_matrix, list[str], list[str]]:
@@ -108,11 +128,11 @@ def _read_json(text: str, what: str) -> tuple[sparse.coo_matrix, list[str], list
         )
     try:
         asv_ids, sample_ids = (
-            [str(entry["id"]) for entry in document[axis]] for axis in ("rows", "columns")
+            [_json_id(entry["id"]) for entry in document[axis]] for axis in ("rows", "columns")
         )
         _refuse_repeated(asv_ids, sample_ids, what)
         return _json_values(document, len(asv_ids), len(sample_ids)), asv_ids, sample_ids
-    except _BIOM_ERRORS as error:
+    except _JSON_ERRORS as error:
         raise UserError(
             f"{what} cannot be read as BIOM 1.0 ({_reason(error)}); {_DAMAGED}"
         ) from None
@@ -126,19 +146,14 @@ def _json_values(document: dict[str, Any], num_asvs: int, num_samples: int) -> s
             f"its shape is {document['shape']}, but it has {num_asvs} rows and"
             f" {num_samples} columns"
         )
-    try:
-        cells = np.array(document["data"])
-    except ValueError:
-        raise ValueError("the lines of its data differ in length") from None
+    cells = _json_numbers(document["data"])
     if not cells.size:
         return sparse.coo_matrix(shape)
-    if cells.dtype.kind not in "iuf":
-        raise ValueError("its data are not all numbers")
     if document.get("matrix_type") == "dense":
         if cells.shape != shape:
             raise ValueError(f"its data are of shape {[*cells.shape]}, not {[*shape]}")
         return sparse.coo_matrix(cells)
-    if cells.ndim != 2 or cells.shape[1] != 3:
+    if cells.shape[1] != 3:
         raise ValueError("its data are not lines of row, column and value")
     rows, columns, values = cells.T
     if not (np.isin(rows, np.arange(num_asvs)) & np.isin(columns, np.arange(num_samples))).all():
@@ -147,6 +162,24 @@ def _json_values(document: dict[str, Any], num_asvs: int, num_samples: int) -> s
         )
     places = (rows.astype(np.int64), columns.astype(np.int64))
     return sparse.coo_matrix((values, places), shape=shape)
+
+
+def _json_id(name: object) -> str:
+    if not isinstance(name, str | int):
+        raise ValueError(f"the id {name!r} is no text")
+    str(name).encode()  # half of a surrogate pair could not be written anywhere
+    return str(name)
+
+
+def _json_numbers(lines: object) -> NDArray[np.float64]:
+    """Lines of numbers, all of one length. Numpy would give each cell the room of a text in one."""
+    if not isinstance(lines, list) or not all(isinstance(line, list) for line in lines):
+        raise ValueError("its data are not lines of numbers")
+    if len({len(line) for line in lines}) > 1:
+        raise ValueError("the lines of its data differ in length")
+    if not all(type(cell) in (int, float) for line in lines for cell in line):
+        raise ValueError("its data are not all numbers")
+    return np.array(lines, dtype=np.float64)
 
 
 def _reason(error: Exception) -> str:

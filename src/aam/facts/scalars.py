@@ -48,8 +48,14 @@ class Scalars:
         """
         if not self.path.exists():  # as after a kill at the very start; restart makes it anew
             return
-        with self.path.open(encoding="utf-8", newline="") as file:
-            found = next(csv.reader(file), [])
+        try:
+            with self.path.open(encoding="utf-8", newline="") as file:
+                found = next(csv.reader(file), [])
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UserError(
+                f"{self.path} is no table that a run wrote ({error}): move it away, and it is made "
+                "anew from the events"
+            ) from None
         wanted = self._header()
         if found in ([], wanted):
             return

@@ -59,8 +59,17 @@ def read_tsv(path: Path) -> dict[str, list[str]]:
 
 
 def numbers(column: Sequence[str]) -> list[float]:
-    """A column of :func:`read_tsv` as floats; an empty cell is NaN."""
-    return [float(cell) if cell else math.nan for cell in column]
+    """A column of :func:`read_tsv` as floats; an empty cell is NaN.
+
+    Raises
+    ------
+    UserError
+        If another cell is no number.
+    """
+    try:
+        return [float(cell) if cell else math.nan for cell in column]
+    except ValueError as error:
+        raise UserError(f"a table of numbers cannot be read: {error}; make it again") from None
 
 
 def _cells(values: Iterable[Any]) -> list[Any]:

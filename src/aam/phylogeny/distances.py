@@ -3,15 +3,18 @@
 Shapes: N samples of the matrix, B samples asked for.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aam.errors import UserError, shown
+from aam.hdf5 import DAMAGE, Hdf5, read_hdf5
 from aam.inputs import HDF5_MAGIC, decode_text, parse_number, read_start, repeated, short
 from aam.qza import ZIP_MAGIC, read_member
 
@@ -88,12 +91,14 @@ def read_distances(path: Path) -> PrecomputedDistances:
     return PrecomputedDistances(path, ids, matrix)
 
 
-def _read_lsmat(lines: Iterable[bytes], path: Path) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+def _read_lsmat(file: BinaryIO, path: Path) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """A header of tab and ids, then per row an id and its distances; ``#`` opens a comment line."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     header: tuple[str, ...] | None = None
     matrix = np.empty((0, 0))
     num_rows = 0
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(file, start=1):
         text = decode_text(line, "the distance matrix", path, number)
         cells = [cell.strip() for cell in text.rstrip("\r\n").split("\t")]
         if header is None:
@@ -105,6 +110,11 @@ def _read_lsmat(lines: Iterable[bytes], path: Path) -> tuple[tuple[str, ...], ND
                     " that begins with a tab and the sample ids, .npy, HDF5 or .qza"
                 )
             header = tuple(cells[1:])
+            if len(header) ** 2 > size:  # before memory is asked for; a distance takes a byte
+                raise UserError(
+                    f"the distance matrix {path} has {len(header)} samples in its header but only"
+                    f" {size} bytes; is it truncated?"
+                )
             matrix = np.empty((len(header), len(header)))
             continue
         if not any(cells):
@@ -151,8 +161,9 @@ def _read_npy(path: Path) -> tuple[tuple[str, ...], NDArray[np.floating]]:
         )
     try:
         ids = tuple(beside.read_text(encoding="utf-8-sig").split("\n"))
-        matrix = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        # Mapped first: it is then that numpy compares the size in the header with the file's.
+        matrix = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    except Exception as error:  # a header is a Python literal, and may break in whatever way
         raise UserError(
             f"the distance matrix {path} with ids {beside} cannot be read: {error}"
         ) from None
@@ -160,22 +171,22 @@ def _read_npy(path: Path) -> tuple[tuple[str, ...], NDArray[np.floating]]:
 
 
 def _read_hdf5(path: Path) -> tuple[tuple[str, ...], NDArray[np.floating]]:
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        absent = [
-            name for name in ("order", "matrix") if not isinstance(file.get(name), h5py.Dataset)
-        ]
+    def read(file: Hdf5) -> tuple[tuple[str, ...], NDArray[np.floating]]:
+        absent = file.lacking("order", "matrix")
         if absent:
             raise UserError(
                 f"the HDF5 file {path} has no dataset {' nor '.join(absent)};"
                 " give a distance matrix as ssu writes it"
             )
-        order, matrix = file["order"][...], file["matrix"][...]
-    ids = tuple(
-        x.decode("utf-8", "replace") if isinstance(x, bytes) else str(x) for x in order.ravel()
-    )
-    return ids, matrix
+        return tuple(file.texts("order")), file.array("matrix")
+
+    try:
+        return read_hdf5(path, read)
+    except DAMAGE as error:
+        raise UserError(
+            f"the distance matrix {path} cannot be read as HDF5 ({error}); it is damaged or"
+            " truncated: copy or export it again"
+        ) from None
 
 
 def _check(matrix: NDArray[np.floating], ids: Sequence[str], path: Path) -> None:

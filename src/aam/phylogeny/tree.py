@@ -17,6 +17,7 @@ from aam.phylogeny.newick import Newick, NewickError, parse_newick
 from aam.qza import ZIP_MAGIC, read_member
 
 _log = logging.getLogger(__name__)
+_MOST_LENGTH = 1e300  # of all branches: sums of them must stay numbers
 
 
 class MissingTipsError(UserError):
@@ -78,8 +79,8 @@ def read_tree(path: Path, tip_names: Sequence[str]) -> Tree:
     Raises
     ------
     UserError
-        The file is no Newick tree, has negative branch lengths or, above ``tip_names``, none but 0,
-        names one of them twice, or lacks some (``MissingTipsError``).
+        The file is no Newick tree, has negative or absurdly long branches or, above ``tip_names``,
+        none but 0, names one of them twice, or lacks some (``MissingTipsError``).
     """
     content = read_bytes(path, "the tree")
     if content.startswith(ZIP_MAGIC):
@@ -88,7 +89,7 @@ def read_tree(path: Path, tip_names: Sequence[str]) -> Tree:
         newick = parse_newick(decode_text(content, "the tree", path))
     except NewickError as error:
         raise UserError(f"the tree {path} {error}; give one tree in Newick format") from None
-    _refuse_negative(newick, path)
+    _refuse_lengths(newick, path)
     positions = _match(newick.tip_names, tip_names, path)
     whole = Tree(
         tip_order=np.arange(len(newick.tip_names), dtype=np.int64),
@@ -107,13 +108,18 @@ def read_tree(path: Path, tip_names: Sequence[str]) -> Tree:
     return tree
 
 
-def _refuse_negative(newick: Newick, path: Path) -> None:
+def _refuse_lengths(newick: Newick, path: Path) -> None:
     negative = np.flatnonzero(newick.length < 0)
     if len(negative):
         tips = [newick.tip_names[newick.start[edge]] for edge in negative]
         raise UserError(
             f"{len(negative)} branch lengths of the tree {path} are negative, at or above the tips"
             f" {shown(short(tips))}; give a tree whose lengths are all 0 or more"
+        )
+    if newick.length.max() > _MOST_LENGTH / len(newick.length):
+        raise UserError(
+            f"the tree {path} has a branch of length {newick.length.max():g}, too long to be added"
+            " up; give a tree with sensible lengths"
         )
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aam.training.checkpoint import load_checkpoint, save_checkpoint
+from aam.training.safe_load import understood
 
 FILE = "calibration.pt"
 COVERAGE = 90  # percent
@@ -91,9 +92,14 @@ class Calibration:
 
     @classmethod
     def from_plain(cls, values: dict[str, Any]) -> "Calibration":
-        """What ``as_plain`` gave, read back."""
-        reach = None if values["reach"] is None else values["reach"].numpy()
-        return cls(reach, values["nearest"].numpy(), values["train_clades"])
+        """What ``as_plain`` gave, read back; ``ValueError`` if it cannot be that."""
+        reach = None if values["reach"] is None else values["reach"].double().numpy()
+        nearest_n, train_NK = values["nearest"].double().numpy(), values["train_clades"].float()
+        if nearest_n.ndim != 1 or train_NK.ndim != 2 or not train_NK.numel():
+            raise ValueError("its distances are not those of samples")
+        if reach is not None and reach.ndim != 1:
+            raise ValueError("its intervals are not those of columns")
+        return cls(reach, nearest_n, train_NK)
 
 
 def calibrate(
@@ -152,4 +158,5 @@ def load_calibration(run_dir: Path, epoch: int) -> Calibration | None:
     if not path.exists():
         return None
     content = load_checkpoint(path)
-    return Calibration.from_plain(content) if content["epoch"] == epoch else None
+    with understood(path):
+        return Calibration.from_plain(content) if content["epoch"] == epoch else None

@@ -5,7 +5,7 @@ Shapes: U distinct ASVs of a batch, B samples, O outputs, V covariate values.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,8 +18,21 @@ from aam.models.encoder import Encoded, Encoder
 from aam.models.probe import ProbeModel
 from aam.models.supervised import SupervisedModel
 
+_Group = TypeVar("_Group")
+_Loadable = TypeVar("_Loadable", bound="HasState")
 
-class SampleModel(Protocol):
+
+class HasState(Protocol):
+    """What weights can be loaded into, as into an ``nn.Module``."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """The weights by name."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Take these."""
+
+
+class SampleModel(HasState, Protocol):
     """What can predict: an ``nn.Module`` around an encoder."""
 
     @property
@@ -35,9 +48,6 @@ class SampleModel(Protocol):
 
     def outputs(self, encoded: Encoded, batch: Batch, covariates_BV: Tensor | None) -> Tensor:
         """Raw outputs [B, O]: what ``Recipe.finish`` reads."""
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
-        """As of ``nn.Module``."""
 
     def to(self, device: torch.device) -> Any:
         """As of ``nn.Module``."""
@@ -94,9 +104,47 @@ _REFUSED = {
 
 def make_model(config: Mapping[str, Any], recipe: Recipe) -> SampleModel:
     """A fresh model as a checkpoint's ``config`` describes it, of a loop that is not refused."""
-    name, shape = config["loop"]["name"], ModelConfig(**config["model"])
-    encoder = make_encoder(shape, DataConfig(**config["data"]))
-    return _MAKERS[name](encoder, shape, LOOPS[name](**config["loop"]), recipe)
+    name, shape = config["loop"]["name"], saved_group(ModelConfig, config["model"])
+    encoder = make_encoder(shape, saved_group(DataConfig, config["data"]))
+    return _MAKERS[name](encoder, shape, saved_group(LOOPS[name], config["loop"]), recipe)
+
+
+def load_into(
+    make: Callable[[], _Loadable], shape: ModelConfig, weights: Mapping[str, Any]
+) -> _Loadable:
+    """A model of these weights, whose sizes are compared before memory is given to it.
+
+    Raises
+    ------
+    ValueError
+        If the weights are not those of such a model.
+    """
+    if shape.nucleotide_layers + shape.sample_layers > len(weights):
+        raise ValueError("its weights are fewer than its layers")
+    with torch.device("meta"):
+        wanted = _sizes(make().state_dict())
+    if wanted != _sizes(weights):
+        raise ValueError("its weights are not of the shape that its settings say")
+    model = make()
+    model.load_state_dict(weights)
+    return model
+
+
+def saved_group(schema: type[_Group], saved: object) -> _Group:
+    """A group of the config as a checkpoint keeps it, every type checked."""
+    from omegaconf import OmegaConf
+
+    group = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), saved))
+    assert isinstance(group, schema)
+    return group
+
+
+def _sizes(weights: Mapping[str, Any]) -> dict[str, object]:
+    """By name; whatever is no tensor has none."""
+    return {
+        name: (weight.shape, weight.is_floating_point()) if isinstance(weight, Tensor) else None
+        for name, weight in weights.items()
+    }
 
 
 def refuse_loop(name: str) -> None:

@@ -4,7 +4,7 @@ Shapes: n samples that are predicted, O outputs, K clades.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from aam.data.recipe import Recipe
 from aam.prediction.calibration import COVERAGE, NOVEL, Calibration, Distances
 from aam.prediction.forward import encode_asvs, pass_through
 from aam.prediction.samples import Samples
-from aam.prediction.trained import Trained
+
+if TYPE_CHECKING:
+    from aam.prediction.trained import Trained  # which tries its model out by predicting
 
 BATCH = 64
 Columns = dict[str, list[Any]]
@@ -40,7 +42,7 @@ class Predictions:
         return self.columns["out_of_distribution"].count("yes")
 
 
-def predict(trained: Trained, samples: Samples, batch_size: int = BATCH) -> Predictions:
+def predict(trained: "Trained", samples: Samples, batch_size: int = BATCH) -> Predictions:
     """Predict every sample that can be.
 
     Raises
@@ -64,7 +66,7 @@ def predict(trained: Trained, samples: Samples, batch_size: int = BATCH) -> Pred
     return Predictions(_with_reasons(columns, samples), _embeddings(study.sample_ids, clades_nK))
 
 
-def batches_of(trained: Trained, samples: Samples, batch_size: int) -> list[Batch]:
+def batches_of(trained: "Trained", samples: Samples, batch_size: int) -> list[Batch]:
     """The samples as the run's own evaluations would have drawn them."""
     maker = BatchMaker(
         samples.study,

@@ -1,14 +1,17 @@
 """A trained model as a run folder keeps it: nothing of the training files is needed."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
+from scipy import sparse
 
-from aam.config import DataConfig, TrainerConfig
+from aam.config import DataConfig, ModelConfig, TrainerConfig
 from aam.data.recipe import Recipe
+from aam.data.sequences import tokenize
+from aam.data.study import Study
 from aam.errors import UserError
 from aam.facts.reader import read_events
 from aam.prediction.calibration import (
@@ -18,9 +21,18 @@ from aam.prediction.calibration import (
     Calibration,
     load_calibration,
 )
-from aam.prediction.models import SampleModel, make_model, refuse_loop
+from aam.prediction.models import (
+    SampleModel,
+    load_into,
+    make_model,
+    refuse_loop,
+    saved_group,
+)
+from aam.prediction.predictor import predict
+from aam.prediction.samples import Samples
 from aam.training.checkpoint import MODEL, load_checkpoint
 from aam.training.devices import pick_device
+from aam.training.safe_load import part, understood
 
 _log = logging.getLogger(__name__)
 
@@ -51,31 +63,59 @@ def load_trained(given: str) -> Trained:
     """
     path = _checkpoint_of(Path(given).expanduser())
     state = load_checkpoint(path)
-    config: dict[str, Any] = state["config"]
-    refuse_loop(config["loop"]["name"])
-    recipe = Recipe.from_plain(state["recipe"])
-    model = make_model(config, recipe)
-    try:
-        model.load_state_dict(state["model"])
-    except RuntimeError:
-        raise UserError(
-            f"{path} was written by another version of aam, whose models had another shape: train "
-            "it again"
-        ) from None
-    device = pick_device(TrainerConfig())
-    model.to(device)
-    model.eval()
-    model.requires_grad_(False)
-    calibration = load_calibration(path.parent, state["epoch"])
+    with understood(path):
+        config, epoch = part(state, "config"), int(state["epoch"])
+        refuse_loop(part(config, "loop")["name"])
+        recipe = Recipe.from_plain(part(state, "recipe"))
+        shape = saved_group(ModelConfig, config["model"])
+        model = load_into(lambda: make_model(config, recipe), shape, part(state, "model"))
+        device = pick_device(TrainerConfig())
+        model.to(device)
+        model.eval()
+        model.requires_grad_(False)
+        trained = Trained(
+            model=model,
+            recipe=recipe,
+            data=saved_group(DataConfig, config["data"]),
+            seed=saved_group(TrainerConfig, config["trainer"]).seed,
+            calibration=None,
+            device=device,
+        )
+        predict(trained, _made_up(recipe))
+    return calibrated(trained, path, epoch)
+
+
+def calibrated(trained: Trained, path: Path, epoch: int) -> Trained:
+    """With what lies beside the checkpoint ``path`` of that epoch, if there is something.
+
+    Raises
+    ------
+    UserError
+        It is damaged, unsafe, or does not fit the model.
+    """
+    calibration = load_calibration(path.parent, epoch)
     _warn_of_little(calibration, path)
-    return Trained(
-        model=model,
-        recipe=recipe,
-        data=DataConfig(**config["data"]),
-        seed=config["trainer"]["seed"],
-        calibration=calibration,
-        device=device,
+    if calibration is None:
+        return trained
+    with understood(path.parent / FILE):
+        trained = replace(trained, calibration=calibration)
+        predict(trained, _made_up(trained.recipe))
+    return trained
+
+
+def _made_up(recipe: Recipe) -> Samples:
+    """A sample of one base: a model that cannot predict it would fail over any other too."""
+    study = Study(
+        sample_ids=("made up",),
+        counts=sparse.csr_matrix(np.ones((1, 1), dtype=np.int64)),
+        sequences=("A",),
+        tokens=tokenize(("A",)),
+        tree=None,
+        metadata=None,
+        files={},
     )
+    num_values = sum(one.num_values for one in recipe.covariates)
+    return Samples(study, np.zeros((1, num_values), np.float32) if num_values else None, {})
 
 
 def _checkpoint_of(path: Path) -> Path:

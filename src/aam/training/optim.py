@@ -165,14 +165,17 @@ def resolve(group: str, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]
     keywords = {key: value for key, value in config.items() if key != "_target_"}
     name = str(config.get("_target_"))
     module, _, attribute = name.rpartition(".")
-    if not f"{module}.".startswith(("torch.optim.", "aam.")):
-        raise UserError(f"{group}._target_={name} must name something in torch.optim or aam")
+    foreign = UserError(f"{group}._target_={name} must name something in torch.optim or aam")
+    if not _is_home(module):
+        raise foreign
     try:
         target = getattr(import_module(module), attribute)
     except (ImportError, AttributeError):
         raise UserError(f"{group}._target_={name} does not exist") from None
     if not callable(target):
         raise UserError(f"{group}._target_={name} is neither a class nor a function")
+    if not _is_home(target.__module__):  # what a module there has from elsewhere, such as Path
+        raise foreign
     taken = [key for key in inspect.signature(target).parameters if key not in ("self", "params")]
     for key in keywords:
         if key not in taken:
@@ -181,6 +184,10 @@ def resolve(group: str, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]
             hint = f"did you mean {group}.{near[0]}?" if near else f"it takes {', '.join(taken)}"
             raise UserError(f"{group}.{key} is no setting of {name}; {hint}")
     return target, keywords
+
+
+def _is_home(module: object) -> bool:
+    return f"{module}.".startswith(("torch.optim.", "aam."))
 
 
 def _number(key: str, keywords: dict[str, Any]) -> float:
