@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import random
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aam.errors import UserError
+from aam.facts.presence import SIGN
 from aam.facts.reader import best, epoch_events, read_events, series
 from aam.facts.recorder import Recorder
 from aam.facts.schema import validate
@@ -62,6 +64,78 @@ def test_epochs_done_again_make_one_curve(
     ]
     for event in events:
         validate(event)
+
+
+def test_epochs_that_are_done_again_say_so(
+    open_recorder: Open, epoch_fields: Fields, meta: dict[str, Any], tmp_path: Path
+) -> None:
+    """Told before, and told again: those alone, and of the newest resume."""
+    recorder = open_recorder()
+    recorder.emit("on_start", meta=meta)
+    for epoch in range(3):
+        recorder.emit("on_epoch_end", **epoch_fields(epoch))
+    recorder.close()
+    for resumed_at, done_again in ((2, (2, 3)), (1, (1, 2, 3, 4))):
+        recorder = open_recorder(resume=True)
+        recorder.emit("on_resume", meta=meta, epoch=resumed_at)
+        for epoch in done_again:
+            recorder.emit("on_epoch_end", **epoch_fields(epoch))
+            recorder.emit("on_validation_improved", **epoch_fields(epoch))
+        recorder.emit("on_train_end", epoch=resumed_at)
+        recorder.close()
+    told = [
+        (event["epoch"], event["resumed_from"])
+        for event in read_events(tmp_path / "run")
+        if event["moment"] == "on_epoch_end"
+    ]
+    first, second = [(0, None), (1, None), (2, None)], [(2, 2), (3, None)]
+    assert told == [*first, *second, (1, 1), (2, 1), (3, 1), (4, None)]
+    for event in read_events(tmp_path / "run"):
+        validate(event)
+        if event["moment"] == "on_validation_improved":
+            assert (event["epoch"], event["resumed_from"]) in told
+
+
+def leave_sign_of_a_lost_machine(run: Path) -> None:
+    sign = {"hostname": "node7", "pid": 41, "place": "node7 and when it started", "born": "1"}
+    (run / SIGN).write_text(json.dumps(sign))
+    os.utime(run / SIGN, (0, 0))
+
+
+def test_the_lock_of_a_machine_that_is_gone_holds_nothing_up(
+    open_recorder: Open, epoch_fields: Fields, meta: dict[str, Any], tmp_path: Path
+) -> None:
+    """A network file system may keep it for ever; without the sign, it is somebody's."""
+    run = tmp_path / "run"
+    recorder = open_recorder()
+    recorder.emit("on_start", meta=meta)
+    recorder.close()
+    with (run / "facts" / "events.jsonl").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match=r"events\.jsonl is being written by another process"):
+            open_recorder(resume=True)
+        assert not (run / SIGN).exists()
+        leave_sign_of_a_lost_machine(run)
+        again = open_recorder(resume=True)
+        again.emit("on_resume", meta=meta, epoch=0)
+        again.close()
+    assert [event["moment"] for event in read_events(run)] == ["on_start", "on_resume"]
+
+
+def test_who_was_taken_over_writes_no_more(
+    open_recorder: Open, epoch_fields: Fields, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    recorder = open_recorder()
+    recorder.emit("on_epoch_end", **epoch_fields(0))
+    (run / SIGN).unlink()
+    recorder.emit("on_epoch_end", **epoch_fields(1))  # somebody tidied up: nobody else is there
+    leave_sign_of_a_lost_machine(run)
+    before = (run / "facts" / "events.jsonl").read_bytes()
+    with pytest.raises(UserError, match="was taken over by process 41 on node7"):
+        recorder.emit("on_epoch_end", **epoch_fields(2))
+    recorder.close()
+    assert (run / "facts" / "events.jsonl").read_bytes() == before
 
 
 def test_the_last_one_written_of_an_epoch_wins(
@@ -203,7 +277,7 @@ def test_a_killed_writer_loses_at_most_its_last_line(tmp_path: Path, meta: dict[
     path = run / "facts" / "events.jsonl"
     delays = random.Random(0)
     first = num_torn = 0
-    for _ in range(6):
+    for _ in range(4):
         size = path.stat().st_size if path.exists() else 0
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(run), json.dumps(meta), str(first)]

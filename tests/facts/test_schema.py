@@ -32,8 +32,9 @@ FROZEN_FIELDS = [
     "history",
     "nonfinite",
     "reason",
+    "resumed_from",
 ]
-ADDED_LATER = ["reason"]
+ADDED_LATER = ["reason", "resumed_from"]
 FROZEN_MOMENTS = [
     "on_start",
     "on_epoch_end",
@@ -111,6 +112,8 @@ def test_bound_fields_belong_to_their_moments_only(
         ("on_epoch_end", ["diagnostics"], [{"kind": "plateau"}]),
         ("on_epoch_end", ["schema_version"], 2),
         ("on_epoch_end", ["loss"], 0.1),
+        ("on_epoch_end", ["resumed_from"], -1),
+        ("on_resume", ["resumed_from"], 2),
         ("on_start", ["meta", "git"], {"commit": "abc", "dirty": False}),
         ("on_start", ["meta", "versions"], {"aam": "1"}),
         ("on_start", ["meta", "inputs"], {"table": {"path": "t", "sha256": "", "num_bytes": 1}}),

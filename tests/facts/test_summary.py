@@ -11,7 +11,7 @@ import pytest
 
 from aam.errors import UserError
 from aam.facts.presence import Presence
-from aam.facts.reader import EVENTS
+from aam.facts.reader import EVENTS, epoch_events, read_events
 from aam.facts.recorder import Recorder
 from aam.facts.summary import DIED, FAILED, FINISHED, RUNNING, STOPPED, find_runs, summarize
 
@@ -99,6 +99,29 @@ def test_the_numbers(record: Callable[..., Path]) -> None:
     assert summary.loop == "pretrain"
     assert summary.data == "?"
     assert (datetime.now(UTC) - summary.updated).total_seconds() < 60
+
+
+@pytest.mark.parametrize(("resumes", "num_done"), [((2,), 2), ((1, 2), 1), ((0,), 0), ((3,), 3)])
+def test_epochs_that_a_resume_does_again_are_not_done_yet(
+    record: Callable[..., Path], meta: dict[str, Any], resumes: tuple[int, ...], num_done: int
+) -> None:
+    run_dir = record(*(("on_resume", {"epoch": epoch, "meta": meta}) for epoch in resumes))
+    summary, epochs = summarize(run_dir), epoch_events(read_events(run_dir))
+    assert summary is not None
+    assert summary.num_done == len(epochs) == num_done
+    assert summary.epoch == (epochs[-1] if epochs else None)
+
+
+def test_a_torn_line_that_another_one_goes_on(record: Callable[..., Path]) -> None:
+    """It holds two moments; JSON takes the second, and what belongs to the first is not there."""
+    run_dir = record(TRAINED)
+    last = (run_dir / EVENTS).read_bytes().splitlines()[-1]
+    with (run_dir / EVENTS).open("ab") as file:
+        file.write(b'{"moment": "on_resume", ' + last[1:] + b"\n")
+    summary = summarize(run_dir)
+    assert summary is not None
+    assert summary.start["moment"] == "on_start"
+    assert summary.data == "?"
 
 
 def test_facts_without_a_start_are_no_run_yet(tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path`` that takes its place once it is wholly on disk.
 
     If the block or the disk fails, the file that was there before stays as it was and the temporary
-    one is removed. The folder must exist.
+    one is removed. The folder must exist. An ``OSError`` of the disk names the path.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("xb") as file:
+        with _naming(path, temporary), temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -45,7 +45,9 @@ class LineFile:
     """An append-only file that holds whole lines whatever happens to the writer.
 
     Opening it cuts a torn last line back to the last newline and logs the loss. It is locked while
-    open, since a second writer would take a line that is being written for a torn one.
+    open, since a second writer would take a line that is being written for a torn one. With
+    ``outlives_lock`` a lock of another process is known to be one that nobody holds any more: a
+    network file system may keep that of a machine that is gone.
 
     Raises
     ------
@@ -53,12 +55,12 @@ class LineFile:
         If another process has the file open for writing.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, outlives_lock: bool = False) -> None:
         self.path = path
         is_new = not path.exists()
         self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         try:
-            self._lock()
+            self._lock(outlives_lock)
             self._heal()
         except BaseException:
             self.close()
@@ -77,9 +79,10 @@ class LineFile:
         size = os.fstat(self._fd).st_size
         rest = memoryview(lines.encode())
         try:
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
-            os.fsync(self._fd)
+            with _naming(self.path):
+                while rest:
+                    rest = rest[os.write(self._fd, rest) :]
+                os.fsync(self._fd)
         except BaseException:  # a signal handler may raise between two parts of a line
             with suppress(OSError):
                 os.ftruncate(self._fd, size)
@@ -91,10 +94,12 @@ class LineFile:
             os.close(self._fd)
             self._fd = -1
 
-    def _lock(self) -> None:
+    def _lock(self, outlives_lock: bool) -> None:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if outlives_lock:
+                return
             raise UserError(
                 f"{self.path} is being written by another process: "
                 "wait until that run ends or stop it, then try again"
@@ -114,6 +119,17 @@ class LineFile:
                 self.path,
                 size - whole,
             )
+
+
+@contextmanager
+def _naming(path: Path, *aliases: Path) -> Iterator[None]:
+    """Let an error of writing say which file it was."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename in (None, *map(str, aliases)):
+            error.filename = str(path)
+        raise
 
 
 def _end_of_last_line(fd: int, size: int) -> int:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,6 +11,7 @@ from aam.facts.schema import SCHEMA_VERSION, blank_event, misfit
 
 EVENTS = Path("facts", "events.jsonl")
 _MAX_DIGITS = 300  # longer integers do not fit a float
+_DEEPEST = 100  # levels of lists and objects; more would exhaust those who walk them
 
 
 def read_events(run: Path) -> list[dict[str, Any]]:
@@ -62,6 +63,20 @@ def best(events: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     return bests[-1] if bests else None
 
 
+def at_best(events: Sequence[dict[str, Any]], metric: str | None) -> float | None:
+    """What a validation metric is at the best epoch; by default the one that was watched.
+
+    None where there is no such value. It is never one of the test set.
+    """
+    found = best(events)
+    if found is None or metric in (None, found["metric"]):
+        return None if found is None else found["value"]
+    epochs = {event["epoch"]: event for event in epoch_events(events)}
+    event = epochs.get(found["epoch"], blank_event())
+    value: float | None = event["val_loss"]
+    return value if metric == "val_loss" else event["metrics"].get("val", {}).get(metric)
+
+
 def series(
     events: Iterable[dict[str, Any]], split: str, metric: str
 ) -> tuple[list[int], list[float]]:
@@ -81,6 +96,8 @@ def series(
 
 def parse_event(line: bytes) -> dict[str, Any] | None:
     """The event that a line holds, with all fields; None if it holds none."""
+    if b"{" not in line:  # a file may be broken into a million blank lines
+        return None
     try:
         event = json.loads(
             line.decode("utf-8"),
@@ -88,12 +105,31 @@ def parse_event(line: bytes) -> dict[str, Any] | None:
             parse_float=_finite,
             parse_int=_short_int,
         )
+        _refuse_unwritable(event, line)
     except (ValueError, RecursionError):
         return None
     if not isinstance(event, dict) or event.get("schema_version") != SCHEMA_VERSION:
         return None
     event = blank_event() | event
     return event if misfit(event) is None else None
+
+
+def _refuse_unwritable(event: object, line: bytes) -> None:
+    """Raise ``ValueError`` for what reads but cannot be shown or written anywhere."""
+    if b"\\u" in line:  # half of a surrogate pair
+        json.dumps(event, ensure_ascii=False).encode()
+    if line.count(b"[") + line.count(b"{") <= _DEEPEST:
+        return
+    level = [event]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    if level:
+        raise ValueError("it is nested too deeply")
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -10,13 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from aam.errors import UserError
+from aam.facts.curves import Curves
 from aam.facts.files import LineFile, write_atomically
 from aam.facts.listener import Listener, Progress
 from aam.facts.plain import plain
 from aam.facts.presence import Presence
 from aam.facts.reader import EVENTS, best, epoch_events, read_events
 from aam.facts.scalars import Scalars
-from aam.facts.schema import BOUND_FIELDS, MOMENTS, SPLITS, blank_event, misfit
+from aam.facts.schema import (
+    BOUND_FIELDS,
+    DONE_AGAIN_MOMENTS,
+    MOMENTS,
+    SPLITS,
+    blank_event,
+    misfit,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +37,7 @@ _GIVEN_FIELDS = blank_event().keys() - {
     "loop",
     "timestamp",
     "nonfinite",
+    "resumed_from",
 }
 
 
@@ -54,7 +63,7 @@ class Recorder:
     ------
     UserError
         If a new run's folder already holds facts, if there are none to resume, if their columns
-        differ, or if another process is writing them.
+        differ, or if another process is writing them (``Presence`` says how that is told).
     """
 
     def __init__(
@@ -70,18 +79,21 @@ class Recorder:
         self.loop = loop
         self.run_id = run_id or _new_run_id()
         self.listeners: list[Listener] = []
-        self._curve: dict[int, tuple[float | None, float | None, float | None]] = {}
-        self._best: dict[str, Any] | None = None
+        self._curves = Curves()
+        self._resumed_from: dict[int, int] = {}  # of the epochs that are done again
         self._events: LineFile | None = None
         self._scalars: Scalars | None = None
         self._presence: Presence | None = None
         if self.run_dir is not None:
             self._scalars = Scalars(self.run_dir / "facts" / "scalars.csv", metric_names)
-            if resume:
-                self._reopen(self.run_dir, self._scalars)
-            else:
-                self._create(self.run_dir, self._scalars)
-            self._presence = Presence(self.run_dir)
+            try:
+                if resume:
+                    self._reopen(self.run_dir, self._scalars)
+                else:
+                    self._create(self.run_dir, self._scalars)
+            except BaseException:
+                self.close()
+                raise
 
     def emit(self, moment: str, **fields: Any) -> dict[str, Any]:
         """Record that something happened, tell the listeners, and return the event.
@@ -93,15 +105,29 @@ class Recorder:
         ------
         OSError
             If the disk refuses; the facts written before stay whole.
+        UserError
+            As ``refuse_if_lost``.
         """
+        self.refuse_if_lost()
         if moment == "on_train_end":
-            fields.setdefault("history", self._history())
+            fields.setdefault("history", self._curves.history())
         event = self._event(moment, fields)
         if self._events is not None:
             self._events.append(json.dumps(event, allow_nan=False) + "\n")
         self._derive(event)
         self._tell("on_event", event)
         return event
+
+    def refuse_if_lost(self) -> None:
+        """Raise if another process has taken the run over.
+
+        Raises
+        ------
+        UserError
+            Naming it.
+        """
+        if self._presence is not None:
+            self._presence.refuse_if_lost()
 
     def progress(self, progress: Progress) -> None:
         """Tell the listeners that a step is done. Nothing is written."""
@@ -112,12 +138,15 @@ class Recorder:
         self.listeners.append(listener)
 
     def close(self) -> None:
-        """Close the listeners, then the files; a second call does nothing."""
-        self._tell("close")
-        self.listeners.clear()
+        """Close the files, so that the run may go on elsewhere; then the listeners.
+
+        A second call does nothing.
+        """
         for held in (self._events, self._scalars, self._presence):
             if held is not None:
                 held.close()
+        self._tell("close")
+        self.listeners.clear()
 
     def _create(self, run_dir: Path, scalars: Scalars) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -128,6 +157,7 @@ class Recorder:
                 f"{run_dir} already holds the facts of a run: "
                 "choose another run folder, or resume that run"
             ) from None
+        self._presence = Presence(run_dir)
         self._events = LineFile(run_dir / EVENTS)
         scalars.restart([])
 
@@ -139,7 +169,8 @@ class Recorder:
             )
         scalars.check_header()
         self.run_id = events[0]["run_id"]
-        self._events = LineFile(run_dir / EVENTS)
+        self._presence = Presence(run_dir)
+        self._events = LineFile(run_dir / EVENTS, outlives_lock=self._presence.took_over)
 
     def _event(self, moment: str, fields: dict[str, Any]) -> dict[str, Any]:
         """The whole event in plain values; a ValueError if the caller broke the schema."""
@@ -165,55 +196,37 @@ class Recorder:
             "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "nonfinite": nonfinite,
         }
+        if moment in DONE_AGAIN_MOMENTS:
+            event["resumed_from"] = self._resumed_from.get(event["epoch"])
         wrong = misfit(event)
         if wrong is not None or len(event["metrics"]) > len(SPLITS):
             raise ValueError(f"{moment}: {wrong or 'metrics'} is not as the schema has it")
         return event
 
     def _derive(self, event: dict[str, Any]) -> None:
-        """Bring what is made from events up to this one: curves, best, and the two files."""
+        """Bring what is made from events up to this one: curves, and the two files."""
         moment = event["moment"]
         if moment == "on_resume":
-            self._restore()
-        elif moment == "on_epoch_end":
-            self._curve[event["epoch"]] = _point(event)
-        if event["best"] is not None:
-            self._best = event["best"]
+            self._restore(event["epoch"])
+        self._curves.take(event)
         if self.run_dir is None or self._scalars is None:
             return
         if moment in ("on_epoch_end", "on_test_end"):
             self._scalars.append(event)
         if moment in ("on_epoch_end", "on_validation_improved", "on_resume"):
-            text = json.dumps(self._training_metrics(), allow_nan=False)
+            text = json.dumps(self._curves.training_metrics(), allow_nan=False)
             write_atomically(self.run_dir / "training_metrics.json", text + "\n")
 
-    def _restore(self) -> None:
+    def _restore(self, epoch: int) -> None:
         """Take up curves, best and ``scalars.csv`` as a reader sees them after ``on_resume``."""
         if self.run_dir is None or self._scalars is None:
             return
         events = read_events(self.run_dir / EVENTS)
+        told = {one["epoch"] for one in events if one["moment"] == "on_epoch_end"}
+        self._resumed_from = {again: epoch for again in told if again >= epoch}
         epochs = epoch_events(events)
-        self._curve = {event["epoch"]: _point(event) for event in epochs}
-        self._best = best(events)
+        self._curves.restore(epochs, best(events))
         self._scalars.restart(epochs)
-
-    def _history(self) -> dict[str, list[float | None]]:
-        points = [self._curve[epoch] for epoch in sorted(self._curve)]
-        names = ("train_loss", "val_loss", "lr")
-        return {name: [point[index] for point in points] for index, name in enumerate(names)}
-
-    def _training_metrics(self) -> dict[str, Any]:
-        history = self._history()
-        best_epoch = best_val_loss = None
-        if self._best is not None:
-            best_epoch = self._best["epoch"]
-            _, best_val_loss, _ = self._curve.get(best_epoch, (None, None, None))
-        return {
-            "train_loss": history["train_loss"],
-            "val_loss": history["val_loss"],
-            "best_epoch": None if best_epoch is None else best_epoch + 1,
-            "best_val_loss": best_val_loss,
-        }
 
     def _tell(self, method: str, *arguments: object) -> None:
         """Reach every listener; one that raises is reported, closed and dropped."""
@@ -234,10 +247,6 @@ class Recorder:
                 if method != "close":
                     with suppress(Exception):
                         listener.close()
-
-
-def _point(event: dict[str, Any]) -> tuple[float | None, float | None, float | None]:
-    return event["train_loss"], event["val_loss"], event["lr"]
 
 
 def _new_run_id() -> str:

@@ -36,6 +36,9 @@ BOUND_FIELDS = {
 # Moments that make no sense without an epoch.
 EPOCH_MOMENTS = ("on_epoch_end", "on_validation_improved", "on_resume")
 
+# Moments that a resume may bring a second time, and that say so by ``resumed_from``.
+DONE_AGAIN_MOMENTS = ("on_epoch_end", "on_validation_improved")
+
 _NUMBER = (int, float, NoneType)
 FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "schema_version": (int,),
@@ -62,6 +65,7 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "history": (dict, NoneType),
     "nonfinite": (list,),
     "reason": (str, NoneType),  # the first versions had none
+    "resumed_from": (int, NoneType),  # nor this
 }
 
 # What stands in the fields that are objects or lists, as far as readers build on it: types, a list
@@ -72,7 +76,7 @@ _SHAPES: dict[str, Any] = {
     "best": {"epoch": int, "metric": str, "value": _NUMBER},
     "diagnostics": [{"kind": str, "evidence": str, "advice": str}],
     "artifacts": {"*": str},
-    "error": {"type": str, "message": str},
+    "error": {"type": str, "message": str, "samples?": [str]},
     "history": {"*": [_NUMBER]},
     "nonfinite": [str],
     "meta": {
@@ -126,6 +130,10 @@ def misfit(event: dict[str, Any]) -> str | None:
         return "error"
     if event["epoch"] is None and event["moment"] in EPOCH_MOMENTS:
         return "epoch"
+    if event["epoch"] is not None and event["epoch"] < 0:
+        return "epoch"
+    if event["best"] is not None and event["best"]["epoch"] < 0:
+        return "best"
     return None
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from aam.facts.files import write_atomically
 
 REQUEST = "stop_request"
+BY_REQUEST = "request of "
+"""Begins what ``take_request`` says, and the ``reason`` of such a stop; no signal does."""
 
 
 def request_stop(run_dir: Path, who: str) -> None:
@@ -39,4 +41,4 @@ def take_request(run_dir: Path) -> str | None:
         return None
     with suppress(OSError):
         path.unlink()
-    return f"request of {who.strip() or 'somebody'}"
+    return f"{BY_REQUEST}{who.strip() or 'somebody'}"

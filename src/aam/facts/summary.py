@@ -3,6 +3,7 @@
 Only the lines that matter are parsed, so that hundreds of runs are told in a second.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ RUNNING, FINISHED, STOPPED, FAILED, DIED = STATES = (
     "died",
 )
 
+# Where a run goes on: from the first, or else from the second, which was saved before it.
+RESUMABLE = ("last.pt", "previous.pt")
+
 Event = dict[str, Any]
 
 
@@ -40,7 +44,7 @@ class RunSummary:
     updated: datetime
     """When its last fact was written."""
     epoch: Event | None
-    """The newest ``on_epoch_end``."""
+    """The newest ``on_epoch_end`` that no resume does again."""
     test: Event | None
     """The newest ``on_test_end``."""
 
@@ -101,7 +105,7 @@ def summarize(run_dir: Path) -> RunSummary | None:
         started=time_of(first),
         last=last,
         updated=time_of(last),
-        epoch=next(_lines(content, b"on_epoch_end"), None),
+        epoch=_newest_epoch(content),
         test=next(_lines(content, b"on_test_end"), None),
     )
 
@@ -115,6 +119,11 @@ def state_of(last: Event, start: Event, is_written: bool) -> str:
         return RUNNING
     is_tested_later = start["meta"].get("num_samples", {}).get("test", 0) > 0
     return FINISHED if last["moment"] == "on_train_end" and not is_tested_later else DIED
+
+
+def has_checkpoint(run_dir: Path) -> bool:
+    """Whether there is something to go on from."""
+    return any((run_dir / name).is_file() for name in RESUMABLE)
 
 
 def find_runs(folder: Path, depth: int = 3) -> Iterator[Path]:
@@ -142,14 +151,29 @@ def time_of(event: Event) -> datetime:
         return datetime.fromtimestamp(0, UTC)
 
 
+def _newest_epoch(content: bytes) -> Event | None:
+    resumed_at = math.inf
+    for event in _lines(content, b"on_(?:epoch_end|resume)"):
+        if event["moment"] == "on_resume":
+            resumed_at = min(resumed_at, event["epoch"])
+        elif event["epoch"] < resumed_at:
+            return event
+    return None
+
+
 def _lines(content: bytes, moment: bytes, *, newest: bool = True) -> Iterator[Event]:
     """Events of a moment (a pattern), the newest first or last."""
     # Within a text, quotes stand behind a backslash: only the field itself looks like this.
     places = [one.start() for one in re.finditer(rb'"moment":\s*"%b"' % moment, content)]
+    start = end = 0
     for place in reversed(places) if newest else places:
-        end = content.find(b"\n", place)
-        if end < 0:  # torn
+        if start <= place < end:  # a broken line may hold thousands of them: it was looked at
             continue
-        event = parse_event(content[content.rfind(b"\n", 0, place) + 1 : end])
-        if event is not None:
+        start, end = content.rfind(b"\n", 0, place) + 1, content.find(b"\n", place)
+        if end < 0:  # torn
+            end = len(content)
+            continue
+        event = parse_event(content[start:end])
+        # A torn line that another one went on has two moments, of which the second counts.
+        if event is not None and re.fullmatch(moment.decode(), event["moment"]):
             yield event

@@ -143,8 +143,9 @@ def _stand_back() -> None:
     for file, text in standings.items():
         with contextlib.suppress(OSError):
             Path("/proc/self", file).write_text(text, encoding="ascii")
-    # A scheduler sends SIGTERM to all processes; the trainer then has figures to finish.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # A scheduler may signal all processes of a job; the trainer then has figures to finish.
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     warnings.simplefilter("ignore")  # of libraries; they help nobody
 
 
