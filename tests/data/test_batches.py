@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -113,6 +114,27 @@ def test_a_batch_says_what_the_table_says(
         for row, chosen in zip(wanted, kept, strict=True):
             held = [i for i in np.lexsort((np.arange(len(row)), -row)) if row[i]]
             assert set(np.flatnonzero(chosen)) == set(held[:limit])
+
+
+@settings(deadline=None)
+@given(counts=TABLES, limit=st.none() | st.integers(1, 10), data=st.data())
+def test_parts_of_a_batch_are_batches_of_their_samples(
+    counts: np.ndarray, limit: int | None, data: st.DataObject
+) -> None:
+    maker = make_maker(counts, token_limit=limit)
+    samples = np.arange(len(counts))
+    whole = maker.fixed(maker.study.counts, samples)
+    start = data.draw(st.integers(0, len(counts)))
+    own = slice(start, data.draw(st.integers(start, len(counts))))
+    part, alone = whole.part(own), maker.fixed(maker.study.counts[own], samples[own])
+
+    for name in ("tokens", "columns"):
+        assert torch.equal(getattr(part, name), getattr(alone, name))
+    assert np.array_equal(as_counts(part, maker.study), as_counts(alone, maker.study))
+    assert np.array_equal(part.rows.toarray(), alone.rows.toarray())
+    assert part.sample_ids == alone.sample_ids
+    filled = whole.counts[whole.mask][whole.slots(own)]
+    assert torch.equal(filled, part.counts[part.mask])
 
 
 def test_ties_go_by_sequence_whatever_the_file_s_order(tmp_path: Path) -> None:

@@ -55,6 +55,18 @@ def test_only_bases_are_hidden_as_many_as_asked(
     assert ((hidden - fraction * present).abs() <= 0.5 + (hidden == 1)).all()
 
 
+def test_parts_of_a_view_make_up_the_whole() -> None:
+    view = mask_bases(draw_tokens(0, 9, 30), np.random.default_rng(0), fraction=0.2, spans=False)
+    parts = [view.part(slice(*ends)) for ends in ((0, 4), (4, 4), (4, 9))]
+    assert len(parts[0].bases) > 0
+    for part in parts:
+        assert len(part.bases) == part.positions.sum()
+    none = parts.pop(1)  # a model reads a row all the same
+    assert (len(none.tokens), len(none.bases)) == (1, 0)
+    for name in ("tokens", "positions", "bases"):
+        assert torch.equal(torch.cat([getattr(p, name) for p in parts]), getattr(view, name))
+
+
 @pytest.mark.parametrize("spans", [False, True])
 def test_eighty_ten_ten_and_evenly_spread(spans: bool) -> None:
     tokens = torch.randint(1, 5, (4000, 101), dtype=torch.uint8)

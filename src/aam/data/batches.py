@@ -39,6 +39,25 @@ class Batch:
         moved = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
         return Batch(**moved, rows=self.rows, sample_ids=self.sample_ids)
 
+    def part(self, samples: slice) -> "Batch":
+        """Some of the samples as a batch of their own, of the ASVs that they hold."""
+        mask_BS = self.mask[samples]
+        held, inverse = torch.unique(self.asv_index[samples][mask_BS], return_inverse=True)
+        return Batch(
+            tokens=self.tokens[held],
+            asv_index=torch.zeros_like(self.asv_index[samples]).masked_scatter(mask_BS, inverse),
+            counts=self.counts[samples],
+            mask=mask_BS,
+            columns=self.columns[held],
+            rows=self.rows[samples],
+            sample_ids=self.sample_ids[samples],
+        )
+
+    def slots(self, samples: slice) -> slice:
+        """Where the filled slots of some samples are among those of all, one row after another."""
+        start, stop, _ = samples.indices(len(self.mask))
+        return slice(int(self.mask[:start].sum()), int(self.mask[:stop].sum()))
+
 
 def rarefy(rows: sparse.csr_matrix, depth: int, rng: np.random.Generator) -> sparse.csr_matrix:
     """Draw ``depth`` reads of each row without replacement (a multivariate hypergeometric draw).

@@ -24,6 +24,7 @@ from aam.losses.unifrac import unifrac_loss
 from aam.models.supervised import SupervisedModel
 from aam.prediction.models import make_finetuned
 from aam.training.devices import pick_device, seed_everything
+from aam.training.distributed import gathered, mean_of_all, own_rows
 
 
 def finetune(config: Config, run: Run) -> float:
@@ -108,22 +109,24 @@ class EncoderPredictor:
         return self._model.outputs(encoded, batch, covariates_BV), {"encoded": encoded}
 
     def auxiliary(
-        self, batch: Batch, held: dict[str, Any], rng: np.random.Generator
+        self, batch: Batch, whole: Batch, held: dict[str, Any], rng: np.random.Generator
     ) -> dict[str, Tensor]:
         """UniFrac and count losses, where they are weighted."""
         losses: dict[str, Tensor] = {}
         encoded = held["encoded"]
         if self.targets is not None:
-            true = self.targets.distances(batch.rows, batch.sample_ids)
+            true = self.targets.distances(whole.rows, whole.sample_ids)
             true_BB = torch.from_numpy(true).float().to(self.device)
-            predicted_BB = self._model.encoder.unifrac.distances(encoded.clades_BK.float())
+            clades_BK = gathered(encoded.clades_BK.float(), len(true_BB))
+            predicted_BB = self._model.encoder.unifrac.distances(clades_BK)
             losses["unifrac_loss"] = unifrac_loss(predicted_BB, true_BB)
         if self._model.count_head is not None:
-            hidden = torch.from_numpy(hide(int(batch.mask.sum()), rng)).to(self.device)
-            errors_T = self._model.count_head.errors(
-                self._model.encoder.samples, encoded.asv_UD, batch, hidden
+            hidden_T = torch.from_numpy(hide(int(whole.mask.sum()), rng))
+            own_T = hidden_T[whole.slots(own_rows(len(whole.mask)))]
+            errors = self._model.count_head.errors(
+                self._model.encoder.samples, encoded.asv_UD, batch, own_T.to(self.device)
             )
-            losses["count_loss"] = errors_T.mean()
+            losses["count_loss"] = mean_of_all(errors, int(hidden_T.sum()))
         return losses
 
     def _asvs(self, batch: Batch) -> Tensor:

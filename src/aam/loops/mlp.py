@@ -63,6 +63,8 @@ class CountPredictor:
         ratios_BA = torch.from_numpy(centred_log_ratios(batch.rows[:, self._seen])).float()
         return self.model(ratios_BA.to(self.device)), {}
 
-    def auxiliary(self, batch: Batch, held: dict[str, Any], rng: Any) -> dict[str, Tensor]:
+    def auxiliary(
+        self, batch: Batch, whole: Batch, held: dict[str, Any], rng: Any
+    ) -> dict[str, Tensor]:
         """There are none."""
         return {}

@@ -14,6 +14,7 @@ from aam.losses.targets import UnifracTargets
 from aam.models.pretrain import PretrainModel
 from aam.prediction.models import make_encoder
 from aam.training.devices import pick_device, seed_everything
+from aam.training.distributed import of_first
 
 
 def pretrain(config: Config, run: Run) -> float:
@@ -23,7 +24,7 @@ def pretrain(config: Config, run: Run) -> float:
     seed_everything(config.trainer)
     study = load_study(config.data)
     warn_of_groups(study, config.data)
-    split = split_of(study, config, run)
+    split = of_first(lambda: split_of(study, config, run))
     _refuse_lonely(split)
     draws = Draws(
         maker=BatchMaker(

@@ -8,6 +8,7 @@ Shapes: U distinct ASVs, L bases, B samples, N samples of a split, S slots, T fi
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from aam.data.batches import Batch, BatchMaker, num_batches, passes
 from aam.data.splits import Split
 from aam.losses.nucleotides import MaskedView, mask_bases
 from aam.losses.targets import UnifracTargets
+from aam.training.distributed import num_ranks, own_rows
 
 TRAIN, VAL, TEST, SCALE = range(4)  # streams of random numbers
 EVAL_BATCH = 64
@@ -36,6 +38,15 @@ class Drawn:
     log_pd_B: Tensor | None  # standardized log Faith's PD
     hidden_T: Tensor | None  # slots whose abundance is withheld
 
+    def part(self, samples: slice) -> "Drawn":
+        """Some of the samples."""
+        log_pd_B, hidden_T = self.log_pd_B, self.hidden_T
+        return Drawn(
+            batch=self.batch.part(samples),
+            log_pd_B=None if log_pd_B is None else log_pd_B[samples],
+            hidden_T=None if hidden_T is None else hidden_T[self.batch.slots(samples)],
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingBatch:
@@ -44,6 +55,17 @@ class TrainingBatch:
     drawn: Drawn
     true_BB: NDArray[np.float64]
     view: MaskedView | None
+
+    def own(self) -> "TrainingBatch":
+        """This rank's share of samples and masked ASVs; the distances stay those of all."""
+        if num_ranks() == 1:
+            return self
+        view, samples = self.view, own_rows(len(self.true_BB))
+        return TrainingBatch(
+            drawn=self.drawn.part(samples),
+            true_BB=self.true_BB,
+            view=None if view is None else view.part(own_rows(len(view.tokens))),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +105,11 @@ class Draws:
         """Training batches an epoch: whole passes over the samples, ``min_updates`` at least."""
         return num_batches(len(self.split.train), self.batch_size, self.loop.min_updates)
 
-    def training(self, epoch: int) -> Iterator[TrainingBatch]:
-        """Batches of the epoch, each with draws of its own."""
+    def training(self, epoch: int, done: int = 0) -> Iterator[TrainingBatch]:
+        """Batches of the epoch but for the first ``done``, each with draws of its own."""
         order = self._rng(TRAIN, epoch)
         drawn = passes(self.split.train, self.batch_size, self.loop.min_updates, order)
-        for step, samples in enumerate(drawn, start=1):
+        for step, samples in islice(enumerate(drawn, start=1), done, None):
             rng = self._rng(TRAIN, epoch, step)
             batch = self.maker.training(samples, rng)
             yield TrainingBatch(

@@ -17,7 +17,8 @@ from aam.losses.nucleotides import MaskedView, nucleotide_loss
 from aam.losses.unifrac import pair_table, unifrac_loss, unifrac_metrics
 from aam.models.encoder import Encoded
 from aam.models.pretrain import PretrainModel
-from aam.training.engine import Evaluation, StepOutput
+from aam.training.distributed import gathered, mean_of_all, share
+from aam.training.task import Evaluation, StepOutput
 
 METRIC_NAMES = (
     "total_loss",
@@ -60,9 +61,9 @@ class PretrainTask:
         """Training batches an epoch."""
         return self.draws.num_steps()
 
-    def training_batches(self, epoch: int) -> Iterator[TrainingBatch]:
-        """Batches of the epoch, each with draws of its own."""
-        return self.draws.training(epoch)
+    def training_batches(self, epoch: int, done: int = 0) -> Iterator[TrainingBatch]:
+        """Batches of the epoch but for the first ``done``, each with draws of its own."""
+        return self.draws.training(epoch, done)
 
     def step(self, given: TrainingBatch) -> StepOutput:
         """Forward pass and losses.
@@ -70,21 +71,22 @@ class PretrainTask:
         Distances are learned from ASVs that are whole: masking them too lets the loss be fitted by
         noise, and embeddings collapse in eval mode. The masked view is of a part of the ASVs.
         """
-        batch = given.drawn.batch.to(self.device)
+        own = given.own()
+        batch = own.drawn.batch.to(self.device)
         encoder = self.model.encoder
         encoded = encoder(batch.tokens, batch.asv_index, batch.counts, batch.mask)
-        predicted_BB = encoder.unifrac.distances(encoded.clades_BK.float())
+        clades_BK = gathered(encoded.clades_BK.float(), len(given.true_BB))
+        predicted_BB = encoder.unifrac.distances(clades_BK)
         true_BB = torch.from_numpy(given.true_BB).float().to(self.device)
-        errors = self._auxiliary_errors(encoded, batch, given.drawn)
         parts = {
             "unifrac_loss": unifrac_loss(predicted_BB, true_BB),
-            **self._nucleotides(given.view),
-            **{name: error.mean() for name, error in errors.items()},
+            **self._own_nucleotides(own.view, given.view),
+            **self._own_errors(encoded, batch, own.drawn, given.drawn),
         }
         return StepOutput(
             loss=self._total(parts),
             parts={name: part.detach() for name, part in parts.items()},
-            sample_ids=batch.sample_ids,
+            sample_ids=given.drawn.batch.sample_ids,
         )
 
     def evaluate(self, split: str) -> Evaluation | None:
@@ -128,6 +130,22 @@ class PretrainTask:
         blocks = [encoder.unifrac.distances(block, clades_NK) for block in clades]
         distances_NN = torch.cat(blocks).cpu().double().numpy()
         return distances_NN, {name: torch.cat(error) for name, error in errors.items()}
+
+    def _own_nucleotides(self, own: MaskedView | None, whole: MaskedView | None) -> dict[str, Any]:
+        """This rank's part in the means over all masked bases."""
+        if own is None or whole is None:
+            return {}
+        weight = share(len(own.bases), len(whole.bases))
+        return {name: weight * part for name, part in self._nucleotides(own).items()}
+
+    def _own_errors(
+        self, encoded: Encoded, batch: Batch, own: Drawn, whole: Drawn
+    ) -> dict[str, Tensor]:
+        """This rank's part in the means over all samples, and over all withheld counts."""
+        num_hidden = 0 if whole.hidden_T is None else int(whole.hidden_T.sum())
+        num_all = {"faith_pd_loss": len(whole.batch.sample_ids), "count_loss": num_hidden}
+        errors = self._auxiliary_errors(encoded, batch, own)
+        return {name: mean_of_all(error, num_all[name]) for name, error in errors.items()}
 
     def _nucleotides(self, view: MaskedView | None) -> dict[str, Tensor]:
         if view is None:

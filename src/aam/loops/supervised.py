@@ -19,6 +19,7 @@ from aam.data.targets import Target, read_target
 from aam.errors import shown
 from aam.loops.run import Run
 from aam.loops.splitting import split_of, warn_of_groups
+from aam.training.distributed import of_first
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def load_supervised(config: Config, run: Run) -> Supervised:
     strata = study.column("data.target", names[0])
     if target.classes:  # of a numeric column too, its values are classes here
         strata = Column(strata.name, "categorical", strata.values)
-    split = split_of(study, config, run, strata=strata)
+    split = of_first(lambda: split_of(study, config, run, strata=strata))
     _warn_of_unseen(target, split)
     covariates = _covariates(study, config, split)
     recipe = Recipe.fit(

@@ -5,6 +5,7 @@ values.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +19,8 @@ from aam.data.predictions import prediction_table
 from aam.loops.supervised import Supervised
 from aam.losses.metrics import judge, metric_names
 from aam.losses.supervised import balanced_weights, classification_loss, regression_loss
-from aam.training.engine import Evaluation, StepOutput
+from aam.training.distributed import num_ranks, own_rows, share
+from aam.training.task import Evaluation, StepOutput
 
 EVAL_BATCH = 64
 TABLES = {"val": "val_best", "test": "test"}
@@ -37,8 +39,13 @@ class Predictor(Protocol):
     def forward(self, batch: Batch, covariates_BV: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
         """Raw outputs [B, O], and what auxiliary losses need."""
 
-    def auxiliary(self, batch: Batch, held: dict[str, Any], rng: Any) -> dict[str, Tensor]:
-        """Further losses of a training batch, by name."""
+    def auxiliary(
+        self, batch: Batch, whole: Batch, held: dict[str, Any], rng: Any
+    ) -> dict[str, Tensor]:
+        """Further losses of a training batch, by name; ``whole`` is that of all ranks.
+
+        As every part of a loss, they are such that their mean over ranks is that of the whole.
+        """
 
 
 class TargetTask:
@@ -77,22 +84,27 @@ class TargetTask:
         batch_size, least = self.data.config.data.batch_size, self.loop.min_updates
         return num_batches(len(self.data.split.train), batch_size, least)
 
-    def training_batches(self, epoch: int) -> Iterator[tuple[Batch, np.random.Generator]]:
-        """Batches of the epoch, each with draws of its own."""
+    def training_batches(
+        self, epoch: int, done: int = 0
+    ) -> Iterator[tuple[Batch, np.random.Generator]]:
+        """Batches of the epoch but for the first ``done``, each with draws of its own."""
         seed, size = self.data.config.trainer.seed, self.data.config.data.batch_size
         order = np.random.default_rng([seed, epoch])
         drawn = passes(self.data.split.train, size, self.loop.min_updates, order)
-        for step, samples in enumerate(drawn, start=1):
+        for step, samples in islice(enumerate(drawn, start=1), done, None):
             rng = np.random.default_rng([seed, epoch, step])
             yield self.maker.training(samples, rng), rng
 
     def step(self, given: tuple[Batch, np.random.Generator]) -> StepOutput:
         """Forward pass and losses."""
-        batch, rng = given[0].to(self.device), given[1]
+        whole, rng = given
+        own = whole if num_ranks() == 1 else whole.part(own_rows(len(whole.sample_ids)))
+        batch = own.to(self.device)
         raw_BO, held = self.predictor.forward(batch, self._covariates(batch))
+        weight = 1.0 if own is whole else share(self._weight(own), self._weight(whole))
         parts = {
-            "target_loss": self._loss(raw_BO.float(), batch),
-            **self.predictor.auxiliary(batch, held, rng),
+            "target_loss": weight * self._loss(raw_BO.float(), batch),
+            **self.predictor.auxiliary(batch, whole, held, rng),
         }
         total = parts["target_loss"]
         for name, weight in self.auxiliary_weights.items():
@@ -100,7 +112,7 @@ class TargetTask:
         return StepOutput(
             loss=total,
             parts={name: part.detach() for name, part in parts.items()},
-            sample_ids=batch.sample_ids,
+            sample_ids=whole.sample_ids,
         )
 
     def evaluate(self, split: str) -> Evaluation | None:
@@ -142,6 +154,12 @@ class TargetTask:
         if self.data.target.classes:
             return classification_loss(self.loop, raw_BO, truth, self._class_weights)
         return regression_loss(self.loop, raw_BO, truth)
+
+    def _weight(self, batch: Batch) -> float:
+        """What the mean in the loss of a batch is divided by."""
+        if self._class_weights is None:
+            return len(batch.sample_ids)
+        return float(self._class_weights[self._truth[self._rows(batch)]].sum())
 
     def _covariates(self, batch: Batch) -> Tensor | None:
         values = self.data.covariates

@@ -33,6 +33,16 @@ class MaskedView:
             bases=self.bases.to(device, non_blocking=True),
         )
 
+    def part(self, asvs: slice) -> "MaskedView":
+        """Some of the ASVs; in place of none one, of which nothing is to be predicted."""
+        start, stop, _ = asvs.indices(len(self.tokens))
+        first, last = int(self.positions[:start].sum()), int(self.positions[:stop].sum())
+        kept = asvs if start < stop else slice(1)  # a model needs a row
+        positions = self.positions[kept] & (start < stop)
+        return MaskedView(
+            tokens=self.tokens[kept], positions=positions, bases=self.bases[first:last]
+        )
+
 
 def mask_bases(
     tokens: Tensor, rng: np.random.Generator, *, fraction: float, spans: bool

@@ -7,10 +7,13 @@ import torch
 
 from aam.config import TrainerConfig
 from aam.errors import UserError
+from aam.training.ranks import is_launched, local_rank, num_local
 
 
 def pick_device(trainer: TrainerConfig) -> torch.device:
     """``auto`` takes a CUDA device, then Apple's, then the CPU.
+
+    Of several processes on a machine each takes a CUDA device of its own, unless one is named.
 
     Raises
     ------
@@ -19,8 +22,16 @@ def pick_device(trainer: TrainerConfig) -> torch.device:
     """
     name = trainer.device
     if name == "auto":
-        mps = torch.backends.mps.is_available()
+        mps = torch.backends.mps.is_available() and not is_launched()
         name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    if name == "cuda" and is_launched():
+        num_gpus = torch.cuda.device_count()
+        if num_local() > num_gpus:
+            raise UserError(
+                f"torchrun started {num_local()} processes on a machine with {num_gpus} GPUs: give "
+                f"--nproc-per-node={num_gpus}, or trainer.device=cpu"
+            )
+        name = f"cuda:{local_rank()}"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # a "meta" device holds no numbers
