@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from aam.errors import NonFiniteError, StopRequestedError, UserError
+from aam.facts.presence import SIGN
 from aam.facts.reader import epoch_events, read_events
 from aam.facts.schema import validate
+from aam.loops import session
 from aam.training.checkpoint import BEST, LAST, MODEL, load_checkpoint
 
 from .toys import NUM_SAMPLES, ToyTask, make_config, run_toy, weights
@@ -92,11 +94,16 @@ def test_nothing_is_written_where_nothing_may_be(
 
 
 @pytest.mark.parametrize(
-    ("mishap", "named"),
-    [("loss", "total_loss is nan"), ("part", "mae is inf"), ("gradient", "grad_norm is nan")],
+    ("mishap", "named", "why"),
+    [
+        ("loss", "total_loss is nan", ""),
+        ("part", "mae is inf", ""),
+        ("gradient", "grad_norm is nan", ", by the gradient of 0.weight"),
+        ("large gradient", "grad_norm is inf", ", though no gradient is"),
+    ],
 )
 def test_what_is_not_finite_stops_before_the_update(
-    tmp_path: Path, mishap: str, named: str
+    tmp_path: Path, mishap: str, named: str, why: str
 ) -> None:
     run, task = tmp_path / "run", ToyTask(batch_size=12, mishap={(1, 1): mishap})
     with pytest.raises(NonFiniteError, match=named):
@@ -104,8 +111,12 @@ def test_what_is_not_finite_stops_before_the_update(
     assert moments(run)[-1] == "on_exception"
     event = read_events(run)[-1]
     batch = next(iter(ToyTask(batch_size=12).training_batches(1)))[2]
-    ids = ", ".join(f"sample{i}" for i in batch.tolist())
-    assert event["error"]["message"].startswith(f"{named} in epoch 2, update 3, samples {ids}; ")
+    ids = [f"sample{i}" for i in batch.tolist()]
+    assert event["error"]["message"] == (
+        f"{named} in epoch 2, update 3{why}, samples {', '.join(ids[:3])} and 9 more; the update "
+        "was not made; try a lower optimizer.lr or trainer.max_grad_norm=1"
+    )
+    assert event["error"]["samples"] == ids
     assert event["error"]["type"] == "NonFiniteError"
     assert (event["epoch"], event["step"]) == (1, 2)
     last = load_checkpoint(run / LAST)
@@ -114,9 +125,20 @@ def test_what_is_not_finite_stops_before_the_update(
         assert torch.equal(tensor, last["model"][name])
 
 
+def test_a_gradient_that_is_not_finite_names_the_samples_of_all_its_batches(
+    tmp_path: Path,
+) -> None:
+    task = ToyTask(batch_size=8, mishap={(0, 1): "gradient"})
+    with pytest.raises(NonFiniteError, match=r"grad_norm is nan in epoch 1, update 1, ") as raised:
+        run_toy(task, make_config(accumulate=2), tmp_path / "run")
+    batches = [rows for _, _, rows in ToyTask(batch_size=8).training_batches(0)][:2]
+    ids = tuple(f"sample{i}" for i in torch.cat(batches).tolist())
+    assert raised.value.sample_ids == ids
+
+
 def test_a_validation_that_is_not_finite_is_never_the_best(tmp_path: Path) -> None:
     run, task = tmp_path / "run", ToyTask(mishap={1: "validation"})
-    with pytest.raises(NonFiniteError, match=r"validation loss is nan after epoch 2, .* anew with"):
+    with pytest.raises(NonFiniteError, match=r"loss is nan after epoch 2, .*; try a lower"):
         run_toy(task, make_config(), run)
     assert moments(run)[-1] == "on_exception"
     assert load_checkpoint(run / LAST)["epoch"] == load_checkpoint(run / BEST)["epoch"] == 1
@@ -150,7 +172,7 @@ def same_facts(run: Path, other: Path) -> None:
     assert metrics[0] == metrics[1]
 
 
-@pytest.mark.parametrize("stopped_at", [(0, 2), (2, 3)])
+@pytest.mark.parametrize(("stopped_at", "saved"), [((0, 2), 2), ((2, 3), 4), ((1, 6), 6)])
 @pytest.mark.parametrize(
     "scheduler",
     [
@@ -168,8 +190,9 @@ def same_facts(run: Path, other: Path) -> None:
     ],
 )
 def test_a_stopped_run_goes_on_as_if_never_stopped(
-    tmp_path: Path, stopped_at: tuple[int, int], scheduler: dict[str, Any]
+    tmp_path: Path, stopped_at: tuple[int, int], saved: int, scheduler: dict[str, Any]
 ) -> None:
+    """In the middle of an epoch, when the batches of an update are together, and not later."""
     options = {"scheduler": scheduler, "epochs": 5, "accumulate": 2, "patience": 3}
     config = make_config(**options, optimizer={"momentum": 0.9})
     whole, run = tmp_path / "whole", tmp_path / "run"
@@ -177,16 +200,19 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(
     run_toy(expected, config, whole)
 
     before = signal.getsignal(signal.SIGTERM)
+    stopped = ToyTask(dropout=0.5, mishap={stopped_at: "SIGTERM"})
     with pytest.raises(StopRequestedError, match="SIGTERM"):
-        run_toy(ToyTask(dropout=0.5, mishap={stopped_at: "signal"}), config, run)
+        run_toy(stopped, config, run)
     assert signal.getsignal(signal.SIGTERM) == before
-    assert moments(run)[-1] == "on_stop"
-    assert load_checkpoint(run / LAST)["epoch"] == stopped_at[0]
+    last, event = load_checkpoint(run / LAST), read_events(run)[-1]
+    assert (last["epoch"], last["so_far"]["steps"]) == (stopped_at[0], saved)
+    assert (event["moment"], event["reason"]) == ("on_stop", "SIGTERM")
+    assert (event["epoch"], event["step"]) == (last["epoch"], last["update"])
 
     torch.manual_seed(12345)  # whatever went before in the new process
     resumed = ToyTask(dropout=0.5)
     run_toy(resumed, config, run, resume=True)
-    assert resumed.epochs_asked[0] == stopped_at[0]
+    assert stopped.steps_made + resumed.steps_made == expected.steps_made
     assert moments(run).count("on_resume") == 1
     assert len({event["run_id"] for event in read_events(run)}) == 1
     for name, tensor in weights(expected).items():
@@ -194,11 +220,67 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(
     same_facts(run, whole)
 
 
+@pytest.mark.parametrize(("every_minutes", "saved"), [(1e-9, (1, 4)), (None, (1, 0))])
+def test_a_run_that_died_goes_on_from_what_it_saved_by_itself(
+    tmp_path: Path, every_minutes: float | None, saved: tuple[int, int]
+) -> None:
+    """Six batches an epoch, two an update; it dies in the sixth of the second epoch."""
+    config = make_config(accumulate=2, every_minutes=every_minutes)
+    expected = ToyTask(dropout=0.5)
+    run_toy(expected, config, tmp_path / "whole")
+    with pytest.raises(RuntimeError):
+        run_toy(ToyTask(dropout=0.5, mishap={(1, 6): "error"}), config, tmp_path / "run")
+    last = load_checkpoint(tmp_path / "run" / LAST)
+    assert (last["epoch"], last["so_far"]["steps"]) == saved
+    resumed = ToyTask(dropout=0.5)
+    run_toy(resumed, config, tmp_path / "run", resume=True)
+    assert resumed.steps_made[0] == (saved[0], saved[1] + 1)
+    for name, tensor in weights(expected).items():
+        assert torch.equal(weights(resumed)[name], tensor), name
+    same_facts(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGUSR1", "echo"])
+def test_every_signal_is_a_wish_to_save_and_leave(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StopRequestedError):
+        run_toy(ToyTask(mishap={(1, 1): name}), make_config(), tmp_path / "run")
+    assert read_events(tmp_path / "run")[-1]["reason"] == {"echo": "SIGTERM"}.get(name, name)
+    assert load_checkpoint(tmp_path / "run" / LAST)["so_far"]["steps"] == 1
+
+
+class Slow:
+    """A listener whose close takes long, as where figures are drawn."""
+
+    closed = 0
+
+    def on_event(self, event: object) -> None: ...
+
+    def on_progress(self, progress: object) -> None: ...
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize(("mishap", "closed"), [("SIGTERM", 1), ("impatience", 0)])
+def test_a_second_signal_waits_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mishap: str, closed: int
+) -> None:
+    slow = Slow()
+    monkeypatch.setattr(session, "listeners", lambda *_: [slow])
+    task = ToyTask(mishap={(1, 1): mishap})
+    with pytest.raises(StopRequestedError, match="SIGTERM"):
+        run_toy(task, make_config(), tmp_path / "run")
+    assert slow.closed == closed
+    assert moments(tmp_path / "run")[-1] == "on_stop"
+    assert not (tmp_path / "run" / SIGN).exists()
+    run_toy(ToyTask(), make_config(), tmp_path / "run", resume=True)
+
+
 def test_patience_counts_over_a_stop(tmp_path: Path) -> None:
     """With no learning rate no epoch is better than the first: patience 3 ends after the fourth."""
     config = make_config(optimizer={"lr": 0.0}, epochs=20, patience=3)
     with pytest.raises(StopRequestedError):
-        run_toy(ToyTask(mishap={(2, 1): "signal"}), config, tmp_path / "run")
+        run_toy(ToyTask(mishap={(2, 1): "SIGTERM"}), config, tmp_path / "run")
     run_toy(ToyTask(), config, tmp_path / "run", resume=True)
     epochs = epoch_events(read_events(tmp_path / "run"))
     assert [event["epoch"] for event in epochs] == [0, 1, 2, 3]
@@ -250,6 +332,24 @@ def test_a_run_does_not_go_on_with_other_inputs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.table \(.*t\.tsv\) is not the file that the run"):
         run_toy(ToyTask(), make_config(), tmp_path / "run", resume=True, inputs={"table": table})
     assert moments(tmp_path / "run")[-1] == "on_train_end"
+
+
+def test_a_run_does_not_go_on_with_other_settings(tmp_path: Path) -> None:
+    """As after somebody edited the configuration in the run folder."""
+    run = tmp_path / "run"
+    run_toy(ToyTask(), make_config(epochs=1), run)
+    other = make_config(optimizer={"momentum": 0.9, "lr": 0.1}, epochs=3, accumulate=2, patience=4)
+    other.data.batch_size = 9
+    with pytest.raises(UserError) as refused:
+        run_toy(ToyTask(), other, run, resume=True)
+    assert str(refused.value) == (
+        "the run cannot go on with other settings than it was started with: data.batch_size was 64 "
+        "and is 9, optimizer.momentum was None and is 0.9, trainer.accumulate was 1 and is 2; "
+        "bring them back in .hydra/config.yaml, or start a new run"
+    )
+    assert moments(run)[-1] == "on_train_end"
+    may_change = make_config(optimizer={"lr": 0.1}, epochs=3, patience=4, every_minutes=7)
+    run_toy(ToyTask(), may_change, run, resume=True)
 
 
 def test_a_signal_in_the_last_validation_stops_before_the_test(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from aam.facts.reader import read_events
 from aam.facts.schema import validate
 from aam.facts.stopping import is_asked_to_stop, request_stop
 from aam.training.checkpoint import LAST, load_checkpoint
-from aam.training.engine import Evaluation
+from aam.training.task import Evaluation
 
 from .toys import ToyTask, make_config, run_toy, weights
 

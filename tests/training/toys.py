@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aam.config import Config, EarlyStoppingConfig, LoggingConfig, LoopConfig, TrainerConfig
+from aam.config import (
+    CheckpointConfig,
+    Config,
+    EarlyStoppingConfig,
+    LoggingConfig,
+    LoopConfig,
+    TrainerConfig,
+)
 from aam.loops.run import Run
 from aam.loops.session import train
-from aam.training.engine import Evaluation, StepOutput
+from aam.training.task import Evaluation, StepOutput
 
 NUM_SAMPLES = 24
 
@@ -34,30 +43,39 @@ class ToyTask:
         self.batch_size = batch_size
         self.mishap = mishap or {}
         self.epochs_asked: list[int] = []
+        self.steps_made: list[tuple[int, int]] = []
         self.tested: list[dict[str, Tensor]] = []
 
     def num_steps(self) -> int:
         return NUM_SAMPLES // self.batch_size
 
-    def training_batches(self, epoch: int) -> Iterator[tuple[int, int, Tensor]]:
+    def training_batches(self, epoch: int, done: int = 0) -> Iterator[tuple[int, int, Tensor]]:
         self.epochs_asked.append(epoch)
         order = torch.from_numpy(np.random.default_rng(epoch).permutation(NUM_SAMPLES))
-        for step, rows in enumerate(order.split(self.batch_size), start=1):
+        batches = enumerate(order.split(self.batch_size), start=1)
+        for step, rows in islice(batches, done, None):
             yield epoch, step, rows
 
     def step(self, batch: tuple[int, int, Tensor]) -> StepOutput:
         epoch, step, rows = batch
+        self.steps_made.append((epoch, step))
         error = self.model(self.x[rows]).squeeze(-1) - self.y[rows]
         loss, part = error.square().mean(), error.detach().abs().mean()
         match self.mishap.get((epoch, step)):
-            case "signal":
-                os.kill(os.getpid(), signal.SIGTERM)
+            case "SIGTERM" | "SIGINT" | "SIGUSR1" as name:
+                send(name)
+            case "echo":  # the same stop, twice: to the process, and by a wrapper
+                send("SIGTERM"), send("SIGTERM")
+            case "impatience":
+                send("SIGUSR1"), time.sleep(0.2), send("SIGTERM")
             case "loss":
                 loss = loss * float("nan")
             case "part":
                 part = part / 0
             case "gradient":  # a finite loss whose gradient is not: sqrt at 0
                 loss = loss + (self.model[0].weight[0, 0] * 0).sqrt()
+            case "large gradient":  # each is finite, the sum of their squares is not
+                loss = loss + 1e30 * self.model[0].weight.sum()
             case "error":
                 raise RuntimeError("the cable fell out")
         return StepOutput(
@@ -77,11 +95,15 @@ class ToyTask:
         if mishap == "bad validation":
             error = error * 100
         if mishap == "signal in validation":
-            os.kill(os.getpid(), signal.SIGTERM)
+            send("SIGTERM")
         metrics = {"total_loss": float(error.square().mean()), "mae": float(error.abs().mean())}
         if mishap == "no figure":
             metrics["mae"] = float("nan")
         return Evaluation(metrics=metrics, tables={"val_toy": {"error": error.tolist()}})
+
+
+def send(name: str) -> None:
+    os.kill(os.getpid(), getattr(signal, name))
 
 
 def make_config(
@@ -90,6 +112,7 @@ def make_config(
     scheduler: Mapping[str, Any] | None = None,
     patience: int | None = None,
     best_metric: str = "val_loss",
+    every_minutes: float | None = None,
     **trainer: Any,
 ) -> Config:
     constant = {"_target_": "aam.training.schedules.constant", "warmup_steps": 0}
@@ -98,6 +121,7 @@ def make_config(
         optimizer={"_target_": "torch.optim.SGD", "lr": 0.05, **(optimizer or {})},
         scheduler=dict(scheduler or constant),
         early_stopping=EarlyStoppingConfig(patience=patience, best_metric=best_metric),
+        checkpoint=CheckpointConfig(every_minutes=every_minutes),
         trainer=TrainerConfig(**{"epochs": 3, "device": "cpu", **trainer}),
         logging=LoggingConfig(make_plots=False, tensorboard=False, console=False),
     )

@@ -1,6 +1,7 @@
 """Checks that the config groups share: each refuses a value by a sentence that names its key."""
 
 import math
+from collections.abc import Mapping
 from difflib import get_close_matches
 
 from aam.errors import UserError
@@ -21,6 +22,15 @@ def at_least(group: str, config: object, **least: float) -> None:
         value = getattr(config, key)
         if value is not None and not smallest <= value < math.inf:
             raise UserError(f"{group}.{key}={value} must be at least {smallest:g}")
+
+
+def numbers(group: str, settings: Mapping[str, object], *keys: str) -> None:
+    """Refuse settings of a group of free keys that are no finite numbers of at least 0."""
+    for key in keys:
+        value = settings.get(key, 0)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (is_number and 0 <= value < math.inf):  # type: ignore[operator]
+            raise UserError(f"{group}.{key}={value} must be a number of at least 0")
 
 
 def fraction_below_one(group: str, config: object, *keys: str) -> None:

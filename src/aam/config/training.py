@@ -3,7 +3,16 @@
 from dataclasses import dataclass
 
 from aam.config.checks import above_zero, at_least, fraction_below_one, one_of
-from aam.errors import UserError
+from aam.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_NOTHING_TO_RESUME,
+    EXIT_OK,
+    EXIT_USER_ERROR,
+    UserError,
+)
+
+_TAKEN_CODES = (EXIT_OK, EXIT_FAILED, EXIT_USER_ERROR, EXIT_NOTHING_TO_RESUME)
 
 
 @dataclass(kw_only=True)
@@ -45,13 +54,32 @@ class TrainerConfig:
     device: str = "auto"
     precision: str = "fp32"
     num_threads: int | None = None
+    strategy: str = "auto"
+    wait_minutes: float = 60
 
     def __post_init__(self) -> None:
         one_of("trainer.precision", self.precision, ("fp32", "bf16"))
+        one_of("trainer.strategy", self.strategy, ("auto", "ddp", "fsdp"))
         at_least("trainer", self, epochs=1, accumulate=1, num_threads=1, seed=0)
-        above_zero("trainer", self, "max_minutes", "max_grad_norm")
+        above_zero("trainer", self, "max_minutes", "max_grad_norm", "wait_minutes")
         if self.seed >= 2**63:  # the most that torch takes
             raise UserError(f"trainer.seed={self.seed} must be below 2^63")
+
+
+@dataclass(kw_only=True)
+class CheckpointConfig:
+    """When a run saves where it stands, and how it says that it was interrupted."""
+
+    every_minutes: float | None = 15
+    exit_code: int = EXIT_INTERRUPTED
+
+    def __post_init__(self) -> None:
+        above_zero("checkpoint", self, "every_minutes")
+        if self.exit_code in _TAKEN_CODES or not 0 < self.exit_code < 256:
+            raise UserError(
+                f"checkpoint.exit_code={self.exit_code} must be a number from 3 to 255 that says "
+                f"nothing else, as {EXIT_NOTHING_TO_RESUME} does: choose another"
+            )
 
 
 @dataclass(kw_only=True)

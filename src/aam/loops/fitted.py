@@ -11,20 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aam.config import one_of
 from aam.data.predictions import prediction_table
-from aam.errors import StopRequestedError
+from aam.errors import StopRequestedError, UserError
 from aam.facts.meta import run_metadata
 from aam.facts.recorder import Recorder
 from aam.loops.beside import Beside
 from aam.loops.pretrained import inputs_of
 from aam.loops.run import Run
-from aam.loops.session import as_fact, start_facts, test_facts, why
 from aam.loops.supervised import Supervised
 from aam.loops.target_task import TABLES
+from aam.loops.telling import as_fact, start_facts, test_facts, why
 from aam.losses.metrics import judge
 from aam.monitoring.orchestrator import listeners
-from aam.training.engine import Evaluation
+from aam.training.distributed import num_ranks
 from aam.training.run_folder import RunFolder
+from aam.training.task import Evaluation
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,21 @@ def fit_and_record(
     device: str,
     fit: Callable[[], Fitted],
 ) -> float:
-    """Fit, judge on validation and once on the test part; returns the watched loss."""
+    """Fit, judge on validation and once on the test part; returns the watched loss.
+
+    Raises
+    ------
+    UserError
+        If several processes were started: nothing here could be shared among them.
+    """
     config = data.config
+    if num_ranks() > 1:
+        raise UserError(
+            f"loop={config.loop.name} fits at once, in one process: start it without torchrun"
+        )
     names = ("total_loss", "target_loss", *beside.names())
+    if config.optimized_metric is not None:
+        one_of("optimized_metric", config.optimized_metric, ("val_loss", *names))
     recorder = Recorder(run.run_dir, loop=config.loop.name, metric_names=names, resume=run.resume)
     try:
         for listener in listeners(config.logging, run.run_dir):

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aam.config import Config, ModelConfig
+from aam.config import Config, DataConfig, ModelConfig
 from aam.errors import UserError, shown
 from aam.loops.run import Run
 from aam.models.encoder import Encoder
-from aam.prediction.models import make_encoder
-from aam.training.checkpoint import LAST, MODEL, load_checkpoint
+from aam.prediction.models import load_into, make_encoder, saved_group
+from aam.training.checkpoint import LAST, MODEL, load_checkpoint, load_newest
+from aam.training.distributed import of_first
+from aam.training.safe_load import part, understood
 
 # What does not shape the weights, and may differ from the pretrained encoder's.
 FREE = ("sample_dropout", "asv_chunk_size", "activation_checkpointing")
@@ -39,28 +42,36 @@ def build_encoder(config: Config, run: Run) -> tuple[Encoder, Config]:
                 "set pretrained= to the folder of a pretraining run"
             )
         return make_encoder(config.model, config.data), config
+    path, state = of_first(lambda: _checkpoint(config, run))
+    with understood(path):
+        saved = part(state, "config")
+        data = saved_group(DataConfig, saved["data"])
+        shape = asdict(saved_group(ModelConfig, saved["model"]))
+        config = replace(
+            config,
+            model=_shape(shape, config.model, path),
+            data=replace(config.data, unifrac=data.unifrac, unifrac_alpha=data.unifrac_alpha),
+        )
+        weights = {
+            name.removeprefix(_PREFIX): tensor
+            for name, tensor in part(state, "model").items()
+            if name.startswith(_PREFIX)
+        }
+        if not weights:
+            raise UserError(f"pretrained={path} holds no encoder: give a run of loop=pretrain")
+        make = partial(make_encoder, config.model, config.data)
+        return load_into(make, config.model, weights), config
+
+
+def _checkpoint(config: Config, run: Run) -> tuple[Path, dict[str, Any]]:
+    """Where the encoder comes from, and the config and the model there."""
     if run.resume and run.run_dir is not None:
         path = run.run_dir / LAST
+        state, _ = load_newest(run.run_dir)
     else:
-        path = checkpoint_of(config.pretrained, "pretrained")
-    state = load_checkpoint(path)
-    saved = state["config"]
-    metric = {key: saved["data"][key] for key in ("unifrac", "unifrac_alpha")}
-    config = replace(
-        config,
-        model=_shape(saved["model"], config.model, path),
-        data=replace(config.data, **metric),
-    )
-    encoder = make_encoder(config.model, config.data)
-    weights = {
-        name.removeprefix(_PREFIX): tensor
-        for name, tensor in state["model"].items()
-        if name.startswith(_PREFIX)
-    }
-    if weights.keys() != encoder.state_dict().keys():
-        raise UserError(f"pretrained={path} holds no encoder: give a run of loop=pretrain")
-    encoder.load_state_dict(weights)
-    return encoder, config
+        path = checkpoint_of(str(config.pretrained), "pretrained")
+        state = load_checkpoint(path)
+    return path, {key: state[key] for key in ("config", "model") if key in state}
 
 
 def inputs_of(config: Config, files: Mapping[str, Path]) -> dict[str, Path]:

@@ -1,7 +1,7 @@
 """What all training loops share: a task and a config → a recorded, resumable training."""
 
-import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,19 @@ from aam.facts.meta import run_metadata
 from aam.facts.reader import epoch_events, read_events
 from aam.facts.recorder import Recorder
 from aam.loops.beside import Beside
-from aam.loops.pretrained import PRETRAINED
+from aam.loops.resuming import refuse_other_inputs, refuse_other_settings
 from aam.loops.run import Run
+from aam.loops.telling import as_fact, planned, start_facts, test_facts, why
 from aam.monitoring.diagnostics import Diagnosis, GuardedDiagnosis, Plan
 from aam.monitoring.orchestrator import listeners
-from aam.training.checkpoint import LAST, load_checkpoint
+from aam.training.distributed import at_loss, explained, is_first, num_ranks, of_first
 from aam.training.early_stopping import EarlyStopping
-from aam.training.engine import Engine, Evaluation, Task
+from aam.training.engine import Engine
 from aam.training.optim import Schedule, build_optimizer
 from aam.training.run_folder import RunFolder
+from aam.training.shards import load_model
+from aam.training.spread import Spread, spread
+from aam.training.task import Task
 
 
 def train(
@@ -50,36 +54,48 @@ def train(
         After the fact of it is written.
     """
     watched = _watched(config, task, num_samples)
-    state = load_checkpoint(run.run_dir / LAST) if run.resume and run.run_dir else None
+    _refuse_empty_shares(config, num_samples)
+    task = spread(task, config.trainer, device)
+    beside = beside if is_first() else None
     names = [*metric_names, *(beside.names() if beside else ())]
     recorder = Recorder(run.run_dir, loop=config.loop.name, metric_names=names, resume=run.resume)
     try:
-        for listener in listeners(config.logging, run.run_dir, task.model.named_parameters):
+        # What FSDP leaves of a parameter on one rank makes no histogram.
+        parameters = None if config.trainer.strategy == "fsdp" else task.model.named_parameters
+        for listener in listeners(config.logging, run.run_dir, parameters) if is_first() else []:
             recorder.add_listener(listener)
         kept = {"config": asdict(config)} | ({"recipe": beside.recipe} if beside else {})
         keeper = RunFolder(run.run_dir, kept)
-        meta = run_metadata(
-            seed=config.trainer.seed, device=str(device), inputs=inputs, num_samples=num_samples
-        ) | planned(config)
+        meta = of_first(
+            lambda: run_metadata(
+                seed=config.trainer.seed, device=str(device), inputs=inputs, num_samples=num_samples
+            )
+        )
+        meta |= planned(config) | {"num_ranks": num_ranks()}
         diagnosis = GuardedDiagnosis(config.logging.diagnostics, Plan.of(run.run_dir, meta))
         engine = _engine(
             task, config, watched, recorder, keeper, device, lr_scales or {}, diagnosis
         )
         known = start_facts(meta, beside, keeper)
         with engine.stop:
-            if state is None:
-                recorder.emit("on_start", **known)
-                keeper.save_last(engine.state_dict())  # a run killed in its first epoch resumes too
-            else:
-                assert run.run_dir is not None
-                events = read_events(run.run_dir)
-                _refuse_other_inputs(events, meta["inputs"])
+            if run.resume:
+                events = of_first(lambda: _events(run))
+                refuse_other_inputs(events, meta["inputs"])
                 keeper.take_stop_request()  # older than this resume: not meant for it
+                state = of_first(keeper.load_last)
+                refuse_other_settings(state["config"], kept["config"])
                 engine.load_state_dict(state)
+                best_epoch = engine.stopping.best_epoch
+                if best_epoch is not None and not of_first(lambda: keeper.holds_best(best_epoch)):
+                    engine.stopping.forget()
                 diagnosis.take_up(
                     one for one in epoch_events(events) if one["epoch"] < engine.epoch
                 )
                 recorder.emit("on_resume", epoch=engine.epoch, step=engine.update, **known)
+            else:
+                recorder.emit("on_start", **known)
+                keeper.save_last(engine.state_dict())  # a run killed in its first epoch resumes too
+            at_loss(lambda error: _record_error(error, engine, recorder, diagnosis))
             _record(task, engine, recorder, keeper, beside, finish, diagnosis)
         best = engine.stopping.best_value
         return float("nan") if best is None else best
@@ -91,6 +107,8 @@ def _watched(config: Config, task: Task, num_samples: Mapping[str, int]) -> str:
     """The figure that decides which epoch is best."""
     metric = config.early_stopping.best_metric
     one_of("early_stopping.best_metric", metric, ("val_loss", *task.figures))
+    if config.optimized_metric is not None:
+        one_of("optimized_metric", config.optimized_metric, ("val_loss", *task.figures))
     if num_samples["val"]:
         return metric
     if metric != "val_loss":
@@ -101,20 +119,13 @@ def _watched(config: Config, task: Task, num_samples: Mapping[str, int]) -> str:
     return "train_loss"
 
 
-def _refuse_other_inputs(events: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]) -> None:
-    """A run goes on with the very files that it was started with.
-
-    But for ``pretrained``: what was taken from it is in the run's own checkpoint since.
-    """
-    before: dict[str, Any] = next(
-        (event["meta"]["inputs"] for event in events if event["moment"] == "on_start"), {}
-    )
-    for key, file in inputs.items():
-        if key in before and key != PRETRAINED and before[key]["sha256"] != file["sha256"]:
-            raise UserError(
-                f"data.{key} ({file['path']}) is not the file that the run was started with: its "
-                "content has changed; bring that back, or start a new run"
-            )
+def _refuse_empty_shares(config: Config, num_samples: Mapping[str, int]) -> None:
+    num_shared = min(config.data.batch_size, num_samples["train"])
+    if num_shared < num_ranks():
+        raise UserError(
+            f"{num_ranks()} processes cannot share batches of {num_shared} samples: start fewer "
+            "(--nproc-per-node), or raise data.batch_size"
+        )
 
 
 def _engine(
@@ -139,6 +150,7 @@ def _engine(
     return Engine(
         task,
         trainer=config.trainer,
+        checkpoint=config.checkpoint,
         optimizer=optimizer,
         schedule=schedule,
         stopping=stopping,
@@ -166,23 +178,48 @@ def _record(
             finish(best_epoch)
         _test(task, engine, recorder, keeper, beside, best_epoch)
     except (StopRequestedError, KeyboardInterrupt) as stop:
-        recorder.emit("on_stop", epoch=engine.epoch, step=engine.update, reason=why(stop))
+        try:
+            recorder.emit("on_stop", epoch=engine.epoch, step=engine.update, reason=why(stop))
+        finally:
+            if engine.stop.is_urgent:
+                recorder.listeners.clear()  # closing them would finish figures
         raise
-    except Exception as error:
-        where: dict[str, Any] = {"epoch": engine.epoch, "step": engine.update}
-        if isinstance(error, NonFiniteError):
-            where["diagnostics"] = diagnosis.nonfinite(engine.epoch, error.what)
+    except Exception as raised:
+        error = explained(raised)
+        _record_error(error, engine, recorder, diagnosis)
+        raise error from error.__cause__
+
+
+def _record_error(
+    error: Exception, engine: Engine, recorder: Recorder, diagnosis: Diagnosis
+) -> None:
+    where: dict[str, Any] = {"epoch": engine.epoch, "step": engine.update}
+    if isinstance(error, NonFiniteError):
+        where["diagnostics"] = diagnosis.nonfinite(engine.epoch, error.what)
+    with suppress(OSError):  # as on a full disk: the error itself is then told by the command alone
         recorder.emit("on_exception", error=as_fact(error), **where)
-        raise
+
+
+def _events(run: Run) -> list[dict[str, Any]]:
+    """What the run that goes on has told before."""
+    assert run.run_dir is not None
+    return read_events(run.run_dir)
 
 
 def _take_best(task: Task, keeper: RunFolder) -> int | None:
     """Put the best weights into the model, in eval mode; their epoch (from 1), if there is one."""
-    best = keeper.best()
-    if best is not None:
-        task.model.load_state_dict(best["model"])
+    weights, epoch = of_first(lambda: _best(keeper))
+    if weights is not None:
+        load_model(task.model, weights)
+    if isinstance(task, Spread):
+        task.bring_together()
     task.model.eval()
-    return None if best is None else best["epoch"]
+    return epoch
+
+
+def _best(keeper: RunFolder) -> tuple[dict[str, Any] | None, int | None]:
+    best = keeper.best()
+    return (None, None) if best is None else (best["model"], best["epoch"])
 
 
 def _test(
@@ -198,7 +235,7 @@ def _test(
         evaluation = task.evaluate("test")
     if evaluation is None:
         return
-    engine.stop.raise_if_asked()  # before it is told: a run that goes on then tests but once
+    engine.raise_if_asked()  # before it is told: a run that goes on then tests but once
     recorder.emit(
         "on_test_end",
         epoch=None if best_epoch is None else best_epoch - 1,
@@ -206,44 +243,3 @@ def _test(
         best=engine.stopping.as_fact(),
         **test_facts(evaluation, beside, keeper),
     )
-
-
-def planned(config: Config) -> dict[str, Any]:
-    """What ``meta`` says of the plan: epochs, the learning rate before any schedule, clipping."""
-    return {
-        "num_epochs": config.trainer.epochs,
-        "lr": config.optimizer.get("lr"),
-        "max_grad_norm": config.trainer.max_grad_norm,
-    }
-
-
-def start_facts(meta: dict[str, Any], beside: Beside | None, keeper: RunFolder) -> dict[str, Any]:
-    """What ``on_start`` and ``on_resume`` say: the run, its target, the baselines' validation."""
-    if beside is None:
-        return {"meta": meta}
-    return {
-        "meta": {**meta, "target": beside.described},
-        "metrics": {"val": beside.figures("val")},
-        "artifacts": keeper.save_tables(beside.tables("val")),
-    }
-
-
-def test_facts(evaluation: Evaluation, beside: Beside | None, keeper: RunFolder) -> dict[str, Any]:
-    """What ``on_test_end`` says: the model's figures, and the baselines' on the same samples."""
-    tables = dict(evaluation.tables)
-    metrics = dict(evaluation.metrics)
-    if beside is not None:
-        tables |= beside.tables("test")
-        metrics |= beside.figures("test")
-    return {"metrics": {"test": metrics}, "artifacts": keeper.save_tables(tables)}
-
-
-def why(stop: BaseException) -> str:
-    """What ``on_stop`` says: the signal, or who asked for it."""
-    return str(stop) or "SIGINT"
-
-
-def as_fact(error: BaseException) -> dict[str, str]:
-    """What ``on_exception`` says."""
-    text = "".join(traceback.format_exception(error))
-    return {"type": type(error).__name__, "message": str(error), "traceback": text}

@@ -47,6 +47,10 @@ class EarlyStopping:
             return None
         return {"epoch": self.best_epoch, "metric": self.metric, "value": self.best_value}
 
+    def forget(self) -> None:
+        """The best epoch's model is lost: another one must become the best."""
+        self.best_value = self.best_epoch = None
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {"best_value": self.best_value, "best_epoch": self.best_epoch}

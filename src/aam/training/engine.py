@@ -6,91 +6,27 @@ them into updates, checkpoints and facts. It knows no loop, no plot and no file 
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import asdict
+from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from aam.config import TrainerConfig
+from aam.config import CheckpointConfig, TrainerConfig
 from aam.errors import NonFiniteError, StopAfterEpochError, UserError
 from aam.facts.listener import Progress
 from aam.facts.recorder import Recorder
 from aam.training.devices import peak_memory_mib
+from aam.training.distributed import most, of_first
 from aam.training.early_stopping import EarlyStopping
+from aam.training.epoch import EpochSoFar
+from aam.training.gradients import clipped
 from aam.training.optim import Schedule
-from aam.training.signals import StopRequest
-
-_ADVICE = "start anew with a lower optimizer.lr, trainer.max_grad_norm=1 or trainer.precision=fp32"
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepOutput:
-    """What a training step gives back."""
-
-    loss: Tensor  # scalar, with gradient
-    parts: Mapping[str, Tensor]  # named losses and figures, scalars
-    sample_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """What a validation gives back: figures, and tables that are kept where they are the best."""
-
-    metrics: Mapping[str, float]  # ``total_loss`` among them
-    tables: Mapping[str, Mapping[str, list[Any]]] = field(default_factory=dict)
-
-
-class Task(Protocol):
-    """What a loop gives to the engine."""
-
-    @property
-    def model(self) -> nn.Module:
-        """What is trained, on its device."""
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """The names of what ``evaluate`` gives."""
-
-    def num_steps(self) -> int:
-        """Training batches an epoch."""
-
-    def training_batches(self, epoch: int) -> Iterable[Any]:
-        """The batches of an epoch: the same for the same epoch, however the run got there."""
-
-    def step(self, batch: Any) -> StepOutput:
-        """Forward pass and losses of one training batch."""
-
-    def evaluate(self, split: str) -> Evaluation | None:
-        """Figures of ``val`` or ``test`` in eval mode; None if that split is empty."""
-
-
-class Keeper(Protocol):
-    """Where the engine leaves what must outlive it (``aam.training.run_folder``)."""
-
-    def save_last(self, state: dict[str, Any]) -> None:
-        """Keep the newest whole epoch."""
-
-    def save_best(self, state: dict[str, Any]) -> dict[str, str]:
-        """Keep the best model."""
-
-    def save_tables(self, tables: Mapping[str, Mapping[str, list[Any]]]) -> dict[str, str]:
-        """Keep the tables of an evaluation."""
-
-    def take_stop_request(self) -> str | None:
-        """Whose request to stop after the epoch there is; None if there is none. Asked once."""
-
-
-class Diagnosis(Protocol):
-    """Who judges how the training goes (``aam.monitoring.diagnostics``)."""
-
-    def after(self, fact: Mapping[str, Any]) -> list[dict[str, str]]:
-        """The findings after one more epoch, given its fact."""
-
-    def at_end(self, why: str) -> list[dict[str, str]]:
-        """The findings after the last epoch; ``why`` is ``epochs``, ``minutes`` or ``patience``."""
+from aam.training.partners import Diagnosis, Keeper
+from aam.training.shards import load_model, load_optimizer, whole
+from aam.training.signals import StopRequest, stop_by
+from aam.training.task import Task
 
 
 class Engine:
@@ -101,6 +37,7 @@ class Engine:
         task: Task,
         *,
         trainer: TrainerConfig,
+        checkpoint: CheckpointConfig,
         optimizer: torch.optim.Optimizer,
         schedule: Schedule,
         stopping: EarlyStopping,
@@ -111,6 +48,7 @@ class Engine:
     ) -> None:
         self.task = task
         self.trainer = trainer
+        self.checkpoint = checkpoint
         self.optimizer = optimizer
         self.schedule = schedule
         self.stopping = stopping
@@ -118,10 +56,12 @@ class Engine:
         self.keeper = keeper
         self.device = device
         self.diagnosis = diagnosis
-        self.epoch = 0  # the next one to train
+        self.epoch = 0  # the one to train now
+        self.so_far = EpochSoFar()
         self.update = 0
-        self.seconds = 0.0  # of training, over all resumes
+        self.seconds = 0.0  # of whole epochs, over all resumes
         self.stop = StopRequest()
+        self._saved_at = time.monotonic()
 
     def fit(self) -> None:
         """Train to the end, an early stop or a stop request; emits every fact but the first.
@@ -129,15 +69,15 @@ class Engine:
         Raises
         ------
         StopRequestedError
-            Between two steps or epochs, if ``stop`` (in use while this runs) was asked to; before
-            an epoch, if the keeper was.
+            Between two updates, when all is saved, if ``stop`` (in use while this runs) was asked
+            to; before an epoch, if the keeper was.
         """
-        while (why := self._why_over()) is None:
-            who = self.keeper.take_stop_request()
+        while (why := of_first(self._why_over)) is None:
+            who = of_first(self.keeper.take_stop_request)
             if who is not None:
                 raise StopAfterEpochError(who)
             self._epoch()
-            self.stop.raise_if_asked()
+            self.raise_if_asked()
         self.recorder.emit(
             "on_train_end",
             epoch=self.epoch - 1 if self.epoch else None,
@@ -158,9 +98,9 @@ class Engine:
         return "patience" if is_exhausted else None
 
     def _epoch(self) -> None:
-        started = time.perf_counter()
-        train, num_samples = self._train()
-        throughput = num_samples / (time.perf_counter() - started)
+        started = time.perf_counter() - self.so_far.seconds
+        train = self._train(started)
+        throughput = self.so_far.num_samples / self.so_far.seconds
         self.task.model.eval()
         with torch.no_grad():
             evaluation = self.task.evaluate("val")
@@ -168,7 +108,7 @@ class Engine:
         if not math.isfinite(val.get("total_loss", 0.0)):
             raise NonFiniteError(
                 f"the validation loss is {val['total_loss']} after epoch {self.epoch + 1}",
-                f", though every training loss was finite; {_ADVICE}",
+                f", though every training loss was finite; {self._advice()}",
             )
         self.schedule.after_epoch(val.get("total_loss", train["total_loss"]))
         watched = self._watched(train, val)
@@ -195,16 +135,20 @@ class Engine:
             "best": self.stopping.as_fact(),
         }
         fact["diagnostics"] = self.diagnosis.after(fact)
-        self.epoch += 1
+        self.epoch, self.so_far = self.epoch + 1, EpochSoFar()
         # Facts before checkpoints: what a checkpoint calls done has its line in the facts.
         self.recorder.emit("on_epoch_end", **fact)
-        state = self.state_dict()
         if improved:
-            artifacts = self.keeper.save_best(state)
+            artifacts = self.keeper.save_best(self.state_dict())
             if evaluation:
                 artifacts |= self.keeper.save_tables(evaluation.tables)
             self.recorder.emit("on_validation_improved", **fact, artifacts=artifacts)
-        self.keeper.save_last(state)
+        self._save()
+
+    def _save(self) -> None:
+        self.recorder.refuse_if_lost()
+        self.keeper.save_last(self.state_dict())
+        self._saved_at = time.monotonic()
 
     def _watched(self, train: Mapping[str, float], val: Mapping[str, float]) -> float:
         """The value that decides which epoch is best."""
@@ -213,13 +157,17 @@ class Engine:
             return train["total_loss"]
         return val["total_loss" if name == "val_loss" else name]
 
-    def _train(self) -> tuple[dict[str, float], int]:
-        """One pass over the training batches: mean figures per step, and samples seen."""
+    def _train(self, started: float) -> dict[str, float]:
+        """What is left of the epoch's training batches; mean figures per step of all of them.
+
+        ``started`` is when, by ``time.perf_counter``, a run that never stopped would have started.
+        """
         self.task.model.train()
-        sums: dict[str, float] = {}
-        num_steps, num_samples = self.task.num_steps(), 0
+        num_steps = self.task.num_steps()
         accumulate = min(self.trainer.accumulate, num_steps)
-        for step, batch in enumerate(self.task.training_batches(self.epoch), start=1):
+        batches = self.task.training_batches(self.epoch, self.so_far.steps)
+        of_group: tuple[str, ...] = ()  # samples of the update at hand
+        for step, batch in enumerate(batches, start=self.so_far.steps + 1):
             with self._autocast():
                 output = self.task.step(batch)
             values = {name: float(value) for name, value in output.parts.items()}
@@ -228,22 +176,39 @@ class Engine:
             # The last group of steps may be shorter: it is averaged over its own number.
             group = min(accumulate, num_steps - (step - 1) // accumulate * accumulate)
             (output.loss / group).backward()  # type: ignore[no-untyped-call]
-            if step % accumulate == 0 or step == num_steps:
-                values["grad_norm"] = self._update(output.sample_ids)
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + value * (group if name == "grad_norm" else 1)
-            num_samples += len(output.sample_ids)
+            of_group += output.sample_ids
+            weighted, is_group_done = dict(values), step % accumulate == 0 or step == num_steps
+            if is_group_done:
+                values["grad_norm"] = self._update(of_group)
+                weighted["grad_norm"] = values["grad_norm"] * group
+            self.so_far.add(weighted, len(output.sample_ids))
+            self.so_far.seconds = time.perf_counter() - started
             self.recorder.progress(self._progress(step, num_steps, values))
-            self.stop.raise_if_asked()
-        return {name: total / num_steps for name, total in sums.items()}, num_samples
+            if is_group_done:
+                of_group = ()
+                self._between_updates()
+        return self.so_far.means()
+
+    def _between_updates(self) -> None:
+        """Save where that is due or a signal has come; then stop if one has."""
+        minutes = self.checkpoint.every_minutes
+        is_due = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
+        # Asked once: a signal may come at any moment.
+        due, number = most(is_due, self.stop.number)
+        if due or number:
+            self._save()
+        if number:
+            raise stop_by(number)
+
+    def raise_if_asked(self) -> None:
+        """Raise ``StopRequestedError`` if a signal has come, to whichever rank."""
+        (number,) = most(self.stop.number)
+        if number:
+            raise stop_by(number)
 
     def _update(self, sample_ids: tuple[str, ...]) -> float:
-        limit = self.trainer.max_grad_norm
-        norm = nn.utils.clip_grad_norm_(
-            self.task.model.parameters(), math.inf if limit is None else limit
-        )
-        grad_norm = float(norm)
-        self._refuse_nonfinite({"grad_norm": grad_norm}, sample_ids)
+        grad_norm, why = clipped(self.task.model, self.trainer.max_grad_norm)
+        self._refuse_nonfinite({"grad_norm": grad_norm}, sample_ids, why)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.schedule.after_update()
@@ -251,15 +216,24 @@ class Engine:
         return grad_norm
 
     def _refuse_nonfinite(
-        self, values: Mapping[str, float], sample_ids: tuple[str, ...] = ()
+        self, values: Mapping[str, float], sample_ids: tuple[str, ...], why: str = ""
     ) -> None:
         for name, value in values.items():
             if not math.isfinite(value):
-                samples = f", samples {', '.join(sample_ids)}" if sample_ids else ""
                 raise NonFiniteError(
-                    f"{name} is {value} in epoch {self.epoch + 1}, update {self.update + 1}",
-                    f"{samples}; the update was not made; {_ADVICE}",
+                    f"{name} is {value} in epoch {self.epoch + 1}, update {self.update + 1}{why}",
+                    f"; the update was not made; {self._advice()}",
+                    sample_ids,
                 )
+
+    def _advice(self) -> str:
+        """What to try; whether to go on or to start anew is for the diagnosis to say."""
+        ways = ["a lower optimizer.lr"]
+        if self.trainer.max_grad_norm is None:
+            ways.append("trainer.max_grad_norm=1")
+        if self.trainer.precision != "fp32":
+            ways.append("trainer.precision=fp32 in a new run")
+        return f"try {' or '.join(ways)}"
 
     def _progress(self, step: int, num_steps: int, values: Mapping[str, float]) -> Progress:
         shown = {**values, "lr": self.optimizer.param_groups[0]["lr"]}
@@ -271,13 +245,14 @@ class Engine:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the run's future depends on."""
+        """Everything that the run's future depends on; whole between two updates only."""
         state = {
             "epoch": self.epoch,
+            "so_far": asdict(self.so_far),
             "update": self.update,
             "seconds": self.seconds,
-            "model": self.task.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "model": whole(self.task.model.state_dict()),
+            "optimizer": whole(self.optimizer.state_dict()),
             "schedule": self.schedule.state_dict(),
             "stopping": self.stopping.state_dict(),
             "rng": torch.get_rng_state(),
@@ -289,8 +264,9 @@ class Engine:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on as if never stopped."""
         self.epoch, self.update, self.seconds = state["epoch"], state["update"], state["seconds"]
-        self.task.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.so_far = EpochSoFar(**state["so_far"])
+        load_model(self.task.model, state["model"])
+        load_optimizer(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.stopping.load_state_dict(state["stopping"])
         torch.set_rng_state(state["rng"])

@@ -1,13 +1,26 @@
 """What a run leaves in its folder beside the facts: checkpoints and prediction tables."""
 
+import logging
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from aam.errors import UserError
 from aam.facts.stopping import take_request
 from aam.facts.tables import write_tsv
-from aam.training.checkpoint import BEST, LAST, link_model, load_checkpoint, save_checkpoint
+from aam.training.checkpoint import (
+    BEST,
+    link_model,
+    load_checkpoint,
+    load_newest,
+    remove_leftovers,
+    save_checkpoint,
+    save_newest,
+)
+from aam.training.distributed import is_first
+
+_log = logging.getLogger(__name__)
 
 
 class RunFolder:
@@ -21,16 +34,36 @@ class RunFolder:
         self.run_dir = run_dir
         self.beside = beside
         self._best: dict[str, Any] | None = None
+        self._is_last_whole = True
 
     def save_last(self, state: dict[str, Any]) -> None:
-        """The newest whole epoch, where a resume starts."""
+        """Where the training stands and a resume starts; the one before is kept too."""
         if self.run_dir is not None:
-            save_checkpoint(self.run_dir / LAST, {**state, **self.beside})
+            content = {**state, **self.beside}
+            save_newest(self.run_dir, content, keeps_before=self._is_last_whole)
+            self._is_last_whole = True
+
+    def load_last(self) -> dict[str, Any]:
+        """What ``save_last`` was last given, or the time before where that is damaged.
+
+        Raises
+        ------
+        UserError
+            If neither is whole.
+        """
+        assert self.run_dir is not None
+        remove_leftovers(self.run_dir)
+        state, damage = load_newest(self.run_dir)
+        if damage is not None:
+            self._is_last_whole = False
+            _log.warning("%s", damage)
+        return state
 
     def save_best(self, state: dict[str, Any]) -> dict[str, str]:
         """The one best model, and the link ``model.pt`` to it."""
         if self.run_dir is None:
-            self._best = deepcopy({key: state[key] for key in ("model", "epoch")})
+            if is_first():  # whose model all ranks take
+                self._best = deepcopy({key: state[key] for key in ("model", "epoch")})
             return {}
         save_checkpoint(self.run_dir / BEST, {**state, **self.beside})
         link_model(self.run_dir)
@@ -41,6 +74,18 @@ class RunFolder:
         if self.run_dir is None or not (self.run_dir / BEST).exists():
             return self._best
         return load_checkpoint(self.run_dir / BEST)
+
+    def holds_best(self, epoch: int) -> bool:
+        """Whether the best model is whole and that of an epoch (from 0).
+
+        After a crash it may be of a later one, which will be done again.
+        """
+        assert self.run_dir is not None
+        try:
+            return int(load_checkpoint(self.run_dir / BEST)["epoch"]) == epoch + 1
+        except UserError as error:
+            _log.warning("%s; the next epoch is taken for the best so far", error)
+            return False
 
     def save_tables(self, tables: Mapping[str, Mapping[str, list[Any]]]) -> dict[str, str]:
         """Tables of an evaluation, as ``predictions/NAME.tsv``."""

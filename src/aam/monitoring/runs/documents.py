@@ -23,16 +23,22 @@ def as_document(boards: Sequence[Leaderboard], unstarted: Sequence[Path]) -> dic
 
 def write_boards(folder: Path, boards: Sequence[Leaderboard]) -> list[Path]:
     """Write ``leaderboard.tsv``, and the curves where there are any; returns what was written."""
-    rows = [{"table": k + 1, **row} for k, board in enumerate(boards) for row in _table_rows(board)]
-    names = {name: None for row in rows for name in row}
-    written = [folder / "leaderboard.tsv"]
-    write_tsv(written[0], {name: [row.get(name) for row in rows] for name in names})
+    written = [write_table(folder, boards)]
     for k, board in enumerate(boards):
         if has_curves(board):
             path = folder / ("curves.png" if len(boards) == 1 else f"curves-{k + 1}.png")
             write_figure(path, board)
             written.append(path)
     return written
+
+
+def write_table(folder: Path, boards: Sequence[Leaderboard]) -> Path:
+    """Write ``leaderboard.tsv``; returns its path."""
+    rows = [{"table": k + 1, **row} for k, board in enumerate(boards) for row in _table_rows(board)]
+    names = {name: None for row in rows for name in row}
+    path = folder / "leaderboard.tsv"
+    write_tsv(path, {name: [row.get(name) for row in rows] for name in names})
+    return path
 
 
 def run_document(run: Contender, metric: str) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def check_training_metrics(
     except FileNotFoundError:
         yield Finding(ERROR, str(METRICS), "it does not exist", _ANEW)
         return
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         yield Finding(ERROR, str(METRICS), f"it cannot be read: {error}", _ANEW)
         return
     expected = _training_metrics(epochs, events)

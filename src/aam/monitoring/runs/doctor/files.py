@@ -1,15 +1,15 @@
 """Checks of the files around the facts: checkpoints, artifacts, figures, what was left behind."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from aam.errors import UserError
-from aam.facts.presence import SIGN
+from aam.facts.presence import SIGN, writer_of
 from aam.facts.seals import unsealed
 from aam.facts.settings import CONFIG, read_config
 from aam.facts.stopping import REQUEST
+from aam.facts.summary import RESUMABLE
 from aam.facts.tables import read_tsv
 from aam.monitoring.runs.doctor.findings import ERROR, NOTE, WARNING, Finding
 
@@ -51,7 +51,22 @@ def _check_checkpoints(run_dir: Path) -> Iterator[Finding]:
             continue
         if not is_whole:
             what = "the checksum at its end does not fit: it was cut short or altered"
-            yield Finding(ERROR, path.name, what, "use another checkpoint of the run, or a backup")
+            yield Finding(ERROR, path.name, what, _instead_of(path))
+
+
+def _instead_of(path: Path) -> str:
+    """What to do without a checkpoint."""
+    others = [name for name in RESUMABLE if name != path.name]
+    if len(others) < len(RESUMABLE) and _is_whole(path.with_name(others[0])):
+        return f"aam-train resume= goes on from {others[0]}"
+    return "use another checkpoint of the run, or a backup"
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return unsealed(path.read_bytes()) is not None
+    except OSError:
+        return False
 
 
 def _check_artifacts(run_dir: Path, events: Sequence[Event]) -> Iterator[Finding]:
@@ -59,7 +74,11 @@ def _check_artifacts(run_dir: Path, events: Sequence[Event]) -> Iterator[Finding
     newest = {name: path for event in events for name, path in event["artifacts"].items()}
     for name, path in newest.items():
         file = run_dir / path
-        if not file.exists():
+        try:
+            is_there = file.exists()
+        except OSError:  # no name that a file can have
+            is_there = False
+        if not is_there:
             what = f"the facts name it as {name}, and it is gone"
             yield Finding(WARNING, path, what, "bring it back; nothing else holds what was in it")
         elif file.suffix == ".tsv":
@@ -94,7 +113,7 @@ _WHOLE: dict[str, Callable[[bytes], bool]] = {
 
 def _check_signs(run_dir: Path, events: Sequence[Event], is_written: bool) -> Iterator[Finding]:
     """Who writes now, who left without taking its sign along, who asked to stop."""
-    sign = _read_sign(run_dir)
+    sign = writer_of(run_dir)
     starts = [event for event in events if event["moment"] in ("on_start", "on_resume")]
     writer = f"process {sign.get('pid')} on {sign.get('hostname')}"
     if is_written:
@@ -115,14 +134,6 @@ def _check_signs(run_dir: Path, events: Sequence[Event], is_written: bool) -> It
         else:
             what, advice = "a request to stop that came too late", "a resume takes it away unread"
         yield Finding(NOTE, REQUEST, what, advice)
-
-
-def _read_sign(run_dir: Path) -> dict[str, Any]:
-    try:
-        sign = json.loads((run_dir / SIGN).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return sign if isinstance(sign, dict) else {}
 
 
 def _check_leftovers(run_dir: Path) -> Iterator[Finding]:
