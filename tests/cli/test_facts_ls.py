@@ -83,7 +83,24 @@ def test_the_document(aam_facts, five, outputs):
         "best": {"epoch": 1, "metric": "val_loss", "value": 0.25},
         "test": {"metric": "mae", "value": 3.5},
         "total_time_s": 60.0,
+        "job": None,
     }
+
+
+def test_jobs_of_a_cluster_are_told(aam_facts, record, outputs):
+    runs = [record(f"run_x_{job}") for job in ("job000", "job001", "job002")]
+    (outputs / "runs" / "jobs").mkdir()
+    for job, lines in (("job000", "12.0 started n1"), ("job001", "\x1b[1m exited 2 no t.biom")):
+        (outputs / "runs" / "jobs" / f"{job}.log").write_text(f"2026-11-21T20:00:00Z {lines}\n")
+    code, out, err = aam_facts("ls", "sort=name")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].split()[3:6] == ["state", "job", "epochs"]
+    told = [line.partition("died")[2].partition("2/4")[0].strip() for line in out.splitlines()[1:]]
+    assert told == ["12.0 running", "", ""]
+    first, second, third = json.loads(aam_facts("ls", "sort=name", "--json")[1])
+    assert first["job"] == {"id": "12.0", "state": "running", "said": ""}
+    assert (second["job"], third["job"]) == (None, None)
+    assert aam_facts("ls", runs[2])[1].split()[3:5] == ["state", "epochs"]
 
 
 def test_a_run_that_goes_on(aam_facts, record, outputs):

@@ -23,9 +23,10 @@ sort=    started (default), updated, name, best, test, time; what one looks for 
 --json   a list, with times in UTC; epochs count from 0 there, as in the facts
 
 Best is the watched metric and, in brackets, the epoch of it. Test is the metric to judge by: MAE,
-AUROC, or the R² of the UniFrac distances. On a narrow terminal names lose their beginning, and what
-all runs agree in stands above; in a pipe nothing is cut. Any part of a name that no other run has
-will do for the other verbs."""
+AUROC, or the R² of the UniFrac distances. Job, of runs on a cluster, is its number there and how it
+stands by its log: a run that died may be queued to go on. On a narrow terminal names lose their
+beginning, and what all runs agree in stands above; in a pipe nothing is cut. Any part of a name
+that no other run has will do for the other verbs."""
 _RIGHT = ("epochs", "best", "test", "last fact", "took")
 _MIN_NAME, _MAX_DATA = 20, 22
 
@@ -41,7 +42,7 @@ def ls(words: Sequence[str]) -> None:
     given = read_words(
         "ls", words, named="FOLDER …", keys={"state": "STATE", "loop": "LOOP", "sort": "KEY"}
     )
-    from aam.monitoring.runs.finding import find_all
+    from aam.facts.finding import find_all
     from aam.monitoring.runs.listing import LISTED_STATES, SORT_KEYS, rows_of, sort_rows
 
     states = given.choices("state", LISTED_STATES, LISTED_STATES)
@@ -69,14 +70,16 @@ def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Lines; on a terminal as wide as it is, where that leaves room for the names."""
     best, test = _metric(rows, "best"), _metric(rows, "test")
     head = [
-        "run", "loop", "data", "state", "epochs", f"best {best}".rstrip(), f"test {test}".rstrip(),
-        "last fact", "took",
+        "run", "loop", "data", "state", "job", "epochs", f"best {best}".rstrip(),
+        f"test {test}".rstrip(), "last fact", "took",
     ]  # fmt: skip
     columns = dict(
         zip(head, zip(*(_cells(row, best, test) for row in rows), strict=True), strict=True)
     )
+    if not any(columns["job"]):
+        del columns["job"]
     above = _fit(columns, shutil.get_terminal_size().columns) if sys.stdout.isatty() else []
-    right = [name for name in head if name.startswith(_RIGHT)]
+    right = [name for name in columns if name.startswith(_RIGHT)]
     return [*above, *table(list(columns), list(zip(*columns.values(), strict=True)), right)]
 
 
@@ -96,6 +99,7 @@ def _cells(row: dict[str, Any], best: str, test: str) -> list[str]:
         row["loop"] or "",
         row["data"] or "",
         row["state"],
+        "" if row["job"] is None else f"{row['job']['id']} {row['job']['state']}",
         "" if row["num_done"] is None else f"{row['num_done']}{planned}",
         _score(row["best"], best) + (f" ({row['best']['epoch'] + 1})" if row["best"] else ""),
         _score(row["test"], test),

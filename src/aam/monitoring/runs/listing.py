@@ -3,12 +3,14 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from aam.errors import UserError
 from aam.facts.summary import STATES, RunSummary, summarize
+from aam.monitoring.runs.jobs import job_of
 from aam.monitoring.scores import OF_PRETRAINING, PRIMARY, is_error
 
 # A run that has no whole start in its facts (yet).
@@ -25,7 +27,8 @@ def rows_of(runs: Sequence[Path], now: datetime | None = None) -> list[Row]:
     Keys: ``name`` (tells it from the others), ``run_dir``, ``state``, ``loop``, ``data``,
     ``num_done`` and ``num_epochs``, ``best`` (``epoch`` from 0, ``metric``, ``value``), ``test``
     (``metric``, ``value``), ``started``, ``updated`` (ISO 8601, UTC), ``age_s`` (since the last
-    fact), ``total_time_s`` (of training). What is not known is None.
+    fact), ``total_time_s`` (of training), ``job`` (``id``, ``state``, ``said``: that of a cluster,
+    by its log). What is not known is None.
     """
     now = datetime.now(UTC) if now is None else now
     rows = []
@@ -37,7 +40,9 @@ def rows_of(runs: Sequence[Path], now: datetime | None = None) -> list[Row]:
             _log.warning("%s is left out: %s", name, why)
             continue
         known = _known(summary, now) if summary else {"state": EMPTY}
-        rows.append({"name": name, "run_dir": str(run_dir), **_UNKNOWN, **known})
+        job = job_of(run_dir)
+        known_job = {} if job is None else {"job": asdict(job)}
+        rows.append({"name": name, "run_dir": str(run_dir), **_UNKNOWN, **known, **known_job})
     return rows
 
 
@@ -70,7 +75,7 @@ def test_score(start: Mapping[str, Any], test: Mapping[str, Any]) -> Row | None:
 _UNKNOWN: Row = dict.fromkeys(
     (
         "state", "loop", "data", "num_done", "num_epochs", "best", "test", "started", "updated",
-        "age_s", "total_time_s",
+        "age_s", "total_time_s", "job",
     )
 )  # fmt: skip
 
