@@ -8,6 +8,8 @@ import pytest
 
 from aam.facts.meta import describe_file
 from aam.facts.recorder import Recorder
+from aam.facts.seals import sealed
+from aam.facts.tables import write_tsv
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 # Settings of a run as ``.hydra/config.yaml`` nests them; those of a sweep are set on top.
@@ -25,6 +27,14 @@ SETTINGS = {
     "trainer.num_threads": 1,
     "run_name": None,
     "logging.console": True,
+}
+# What ``on_start`` says of the runs that ``record`` writes.
+META = {
+    "versions": {"aam": "0.1.0", "python": "3", "torch": "2", "numpy": "2"},
+    "num_samples": {"train": 8, "val": 2, "test": 2},
+    "num_epochs": 4,
+    "command": "aam-train --multirun run_name=x,y",
+    "working_dir": "/home/ana/study",
 }
 
 
@@ -51,6 +61,25 @@ def start_meta() -> dict[str, Any]:
         "command": "aam-train",
         "working_dir": "/",
     }
+
+
+@pytest.fixture(scope="session")
+def one_job() -> Callable[[Sequence[str]], list[str]]:
+    """The overrides of a command line as one of its jobs has them: of several values the first."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    def first(override: Any) -> str:
+        if not override.is_sweep_override():
+            return str(override.input_line)
+        is_range = not override.is_discrete_sweep()
+        value = override.value().start if is_range else next(override.sweep_string_iterator())
+        return f"{override.get_key_element()}={value}"
+
+    def read(words: Sequence[str]) -> list[str]:
+        overrides = [word for word in words if not word.startswith("-")]
+        return [first(one) for one in OverridesParser.create().parse_overrides(overrides)]
+
+    return read
 
 
 @pytest.fixture
@@ -137,3 +166,62 @@ def write_hydra(folder: Path, settings: dict[str, Any], choices: dict[str, str])
     OmegaConf.save(config, folder / ".hydra" / "config.yaml")
     hydra = OmegaConf.create({"hydra": {"runtime": {"choices": choices}}})
     OmegaConf.save(hydra, folder / ".hydra" / "hydra.yaml")
+
+
+@pytest.fixture
+def outputs(monkeypatch, tmp_path) -> Path:
+    """Where runs lie, as the environment says too."""
+    monkeypatch.setenv("AAM_OUTPUTS", str(tmp_path / "outputs"))
+    return tmp_path / "outputs"
+
+
+@pytest.fixture
+def record(outputs, start_meta) -> Callable[..., Path]:
+    """Write a run folder below ``outputs/runs``, as a training of two of four epochs leaves it."""
+
+    def make(name: str, *ends: tuple[str, dict[str, Any]], **changed: Any) -> Path:
+        run = outputs / "runs" / name
+        recorder = Recorder(run, loop=changed.pop("loop", "pretrain"), metric_names=["unifrac_r2"])
+        table = {"val_unifrac": "predictions/val_unifrac.tsv"}
+        write_tsv(run / table["val_unifrac"], {"true": [0.5], "predicted": [0.25]})
+        recorder.emit("on_start", meta=start_meta | META | changed)
+        for epoch, loss in enumerate((0.5, 0.25)):
+            fact = epoch_fact(epoch, loss)
+            recorder.emit("on_epoch_end", **fact)
+            recorder.emit("on_validation_improved", **fact, artifacts=table)
+        for moment, fields in ends:
+            recorder.emit(moment, **fields)
+        recorder.close()
+        write_around(run)
+        return run
+
+    return make
+
+
+def epoch_fact(epoch: int, loss: float, **changed: Any) -> dict[str, Any]:
+    fact = {
+        "epoch": epoch,
+        "step": 10 * (epoch + 1),
+        "train_loss": loss / 2,
+        "val_loss": loss,
+        "lr": 1e-3,
+        "metrics": {"train": {}, "val": {"unifrac_r2": 1 - loss}},
+        "epoch_time_s": 30.0,
+        "total_time_s": 30.0 * (epoch + 1),
+        "throughput": 4.0,
+        "best": {"epoch": epoch, "metric": "val_loss", "value": loss},
+    }
+    return fact | changed
+
+
+def write_around(run: Path) -> None:
+    """What lies around the facts: settings, checkpoints, a figure."""
+    (run / ".hydra").mkdir()
+    (run / ".hydra" / "config.yaml").write_text("loop: {name: pretrain}\n")
+    (run / ".hydra" / "overrides.yaml").write_text("- run_name=a b\n- trainer.epochs=4\n")
+    for name in ("last.pt", "best_model.pt"):
+        (run / name).write_bytes(sealed(b"weights"))
+    (run / "model.pt").symlink_to("best_model.pt")
+    (run / "figures").mkdir()
+    image = b"\x89PNG\r\n\x1a\n" + bytes(8) + b"IEND\xaeB`\x82"
+    (run / "figures" / "losses-on_epoch_end.png").write_bytes(image)

@@ -11,13 +11,14 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf.errors import OmegaConfBaseException
 
-from aam.cli.composing import VERSION_BASE, as_config, register
-from aam.cli.config_files import config_dir, groups
+from aam.composing.compose import VERSION_BASE, as_config, register
+from aam.composing.config_files import config_dir, groups, plot_families
 from aam.config import Config, FamilyConfig
 from aam.errors import UserError
 from aam.monitoring.plan import FAMILY_NAMES
 from aam.training.optim import Schedule, build_optimizer
 
+CLUSTERS = ("htcondor", "slurm", "stoomboot")
 FILES = sorted(config_dir().rglob("*.yaml"))
 
 
@@ -56,6 +57,10 @@ def flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
         ("data.unifrac_alpha=7.0", r"must lie in \[0, 1\]"),
         ("data.min_prevalence=-1", "must be at least 0"),
         ("model.patch_size=0", "must be at least 1"),
+        ("checkpoint.every_minutes=0", "must be above 0"),
+        ("checkpoint.exit_code=2", "a number from 3 to 255 that says nothing else, as 130 does"),
+        ("checkpoint.exit_code=130", "choose another"),
+        ("checkpoint.exit_code=256", "from 3 to 255"),
         ("model.num_heads=0", "must be at least 1"),
         ("model.asv_chunk_size=0", "must be at least 1"),
         ("model.sample_dropout=2.0", r"must lie in \[0, 1\)"),
@@ -91,17 +96,18 @@ def test_where_the_default_choices_differ_from_the_dataclasses():
         "trainer.max_grad_norm",  # of loop=pretrain
     }
     assert composed().logging.families == dict.fromkeys(FAMILY_NAMES, FamilyConfig())
+    assert sorted(plot_families()) == list(FAMILY_NAMES)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_file_starts_with_a_command_that_works(path):
+def test_every_file_starts_with_a_command_that_works(path, one_job):
     program, *arguments = shlex.split(command(path))
-    assert program == "aam-train"
+    assert program == ("aam-submit" if path.stem in CLUSTERS else "aam-train")
     if path.parent == config_dir():
         return
-    group, choice = path.parent.name, path.stem
+    group, choice = path.relative_to(config_dir()).parent.as_posix(), path.stem
     assert f"{group}={choice}" in arguments
-    section = getattr(composed(*arguments), group, None)
+    section = getattr(composed(*one_job(arguments)), group, None)
     assert getattr(section, "name", choice) == choice  # data and loop have names
 
 

@@ -4,26 +4,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from aam.cli import facts
 from aam.cli.train import main
 from aam.config import Config
-from aam.facts.recorder import Recorder
-from aam.facts.seals import sealed
-from aam.facts.tables import write_tsv
 from aam.loops.run import Run
-
-META = {
-    "versions": {"aam": "0.1.0", "python": "3", "torch": "2", "numpy": "2"},
-    "num_samples": {"train": 8, "val": 2, "test": 2},
-    "num_epochs": 4,
-    "command": "aam-train --multirun run_name=x,y",
-    "working_dir": "/home/ana/study",
-}
 
 
 @dataclass(frozen=True)
@@ -59,6 +46,7 @@ def aam_train(monkeypatch, tmp_path, capfd) -> Callable[..., Done]:
 
     monkeypatch.setenv("AAM_OUTPUTS", str(tmp_path / "outputs"))
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setattr("aam.cli.folders.RunFolders.sweep", None)  # of a process: here, of a test
     monkeypatch.chdir(tmp_path)
     return run
 
@@ -66,15 +54,8 @@ def aam_train(monkeypatch, tmp_path, capfd) -> Callable[..., Done]:
 @pytest.fixture
 def loop(monkeypatch) -> FakeLoop:
     fake = FakeLoop()
-    monkeypatch.setattr("aam.cli.launch.find_loop", lambda name: fake)
+    monkeypatch.setattr("aam.cli.jobs.find_loop", lambda name: fake)
     return fake
-
-
-@pytest.fixture
-def outputs(monkeypatch, tmp_path) -> Path:
-    """Where runs lie, as the environment says too."""
-    monkeypatch.setenv("AAM_OUTPUTS", str(tmp_path / "outputs"))
-    return tmp_path / "outputs"
 
 
 @pytest.fixture
@@ -105,55 +86,3 @@ def loaded_by() -> Callable[..., set[str]]:
         return set(done.stderr.split())
 
     return run
-
-
-@pytest.fixture
-def record(outputs, start_meta) -> Callable[..., Path]:
-    """Write a run folder below ``outputs/runs``, as a training of two of four epochs leaves it."""
-
-    def make(name: str, *ends: tuple[str, dict[str, Any]], **changed: Any) -> Path:
-        run = outputs / "runs" / name
-        recorder = Recorder(run, loop=changed.pop("loop", "pretrain"), metric_names=["unifrac_r2"])
-        table = {"val_unifrac": "predictions/val_unifrac.tsv"}
-        write_tsv(run / table["val_unifrac"], {"true": [0.5], "predicted": [0.25]})
-        recorder.emit("on_start", meta=start_meta | META | changed)
-        for epoch, loss in enumerate((0.5, 0.25)):
-            fact = epoch_fact(epoch, loss)
-            recorder.emit("on_epoch_end", **fact)
-            recorder.emit("on_validation_improved", **fact, artifacts=table)
-        for moment, fields in ends:
-            recorder.emit(moment, **fields)
-        recorder.close()
-        write_around(run)
-        return run
-
-    return make
-
-
-def epoch_fact(epoch: int, loss: float, **changed: Any) -> dict[str, Any]:
-    fact = {
-        "epoch": epoch,
-        "step": 10 * (epoch + 1),
-        "train_loss": loss / 2,
-        "val_loss": loss,
-        "lr": 1e-3,
-        "metrics": {"train": {}, "val": {"unifrac_r2": 1 - loss}},
-        "epoch_time_s": 30.0,
-        "total_time_s": 30.0 * (epoch + 1),
-        "throughput": 4.0,
-        "best": {"epoch": epoch, "metric": "val_loss", "value": loss},
-    }
-    return fact | changed
-
-
-def write_around(run: Path) -> None:
-    """What lies around the facts: settings, checkpoints, a figure."""
-    (run / ".hydra").mkdir()
-    (run / ".hydra" / "config.yaml").write_text("loop: {name: pretrain}\n")
-    (run / ".hydra" / "overrides.yaml").write_text("- run_name=a b\n- trainer.epochs=4\n")
-    for name in ("last.pt", "best_model.pt"):
-        (run / name).write_bytes(sealed(b"weights"))
-    (run / "model.pt").symlink_to("best_model.pt")
-    (run / "figures").mkdir()
-    image = b"\x89PNG\r\n\x1a\n" + bytes(8) + b"IEND\xaeB`\x82"
-    (run / "figures" / "losses-on_epoch_end.png").write_bytes(image)

@@ -66,6 +66,8 @@ def raising(error):
             "trainer.epochs: value 'many' of type 'str' could not be converted to Integer",
         ),
         ("trainer.epochs=0", "trainer.epochs=0 must be at least 1"),
+        ("optimizer.lr=abc", "optimizer.lr=abc must be a number of at least 0"),
+        ("scheduler.warmup_steps=nan", "scheduler.warmup_steps=nan must be a number of at least 0"),
         (
             "model.dim=[1",
             "'model.dim=[1' cannot be read: write KEY=VALUE or GROUP=CHOICE, with quotes around a "
@@ -141,6 +143,9 @@ def test_a_folder_that_the_user_names_must_be_new(aam_train, loop, tmp_path):
         "hydra.run.dir=mine exists already: choose another folder, or go on with the run in it by "
         "aam-train resume=mine\n"
     )
+    (tmp_path / "other").touch()
+    done = aam_train("hydra.run.dir=other")
+    assert done.err == "hydra.run.dir=other exists already: choose another folder\n"
     assert len(loop.calls) == 1
 
 
@@ -242,6 +247,28 @@ def test_a_sweep_goes_on_after_a_job_that_fails(aam_train, loop, outputs):
     assert "Job 1 of the sweep: trainer.seed=1 model=small\n" in done.out
 
 
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        (
+            "optimizer.lr=interval(0,1)",
+            "an interval is for a search: add hydra/sweeper=optuna, or name the values",
+        ),
+        (
+            "hydra/sweeper=optunna",
+            "there is no hydra/sweeper=optunna: there is basic, optuna; "
+            "did you mean hydra/sweeper=optuna?",
+        ),
+        ("model=tiny,nope", "there is no model=nope: there is base, large, small, tiny"),
+    ],
+)
+def test_a_mistake_in_a_sweep_leaves_no_run(aam_train, loop, outputs, argument, sentence):
+    done = aam_train("--multirun", argument)
+    assert (done.code, done.err) == (2, sentence + "\n")
+    assert not loop.calls
+    assert not list(outputs.glob("multiruns/*/run_*"))
+
+
 def test_sweeps_of_the_same_second_share_no_folder(aam_train, loop, monkeypatch, outputs):
     monkeypatch.setattr("hydra.core.utils.datetime", FrozenClock)
     for _ in range(2):
@@ -253,7 +280,7 @@ def test_sweeps_of_the_same_second_share_no_folder(aam_train, loop, monkeypatch,
 
 
 @pytest.mark.parametrize(("saved", "code"), [(True, 85), (False, 130)])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_ends_a_sweep_wherever_the_job_stands(aam_train, loop, saved, code, number):
     def then(config, run):
         if saved:
@@ -270,6 +297,23 @@ def test_a_signal_ends_a_sweep_wherever_the_job_stands(aam_train, loop, saved, c
     assert signal.getsignal(number) == before
 
 
+def test_a_signal_past_the_jobs_of_a_sweep_names_them(aam_train, loop, monkeypatch):
+    """As where they run in other processes, or when the leaderboard is made."""
+
+    def interrupted(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    loop.then = lambda _, run: (run.run_dir / "last.pt").touch()
+    monkeypatch.setattr("aam.cli.launch.end_sweep", interrupted)
+    done = aam_train("--multirun", "trainer.seed=0,1", "hydra.sweep.dir='my sweep'")
+    assert (done.code, done.err) == (
+        85,
+        "stopped by SIGTERM; its jobs go on one by one: aam-facts ls 'my sweep', then "
+        "aam-train resume=JOB\n",
+    )
+
+
 def test_a_signal_is_not_taken_for_an_error_on_its_way(aam_train, monkeypatch):
     """OmegaConf, which resolves the folder's name, wraps every ``Exception``."""
 
@@ -277,9 +321,22 @@ def test_a_signal_is_not_taken_for_an_error_on_its_way(aam_train, monkeypatch):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
 
-    monkeypatch.setattr("aam.cli.composing._name", interrupted)
+    monkeypatch.setattr("aam.composing.compose._name", interrupted)
     done = aam_train()
-    assert (done.code, done.err.startswith("stopped by SIGTERM before")) == (130, True)
+    assert (done.code, done.err) == (130, "stopped by SIGTERM\n")
+
+
+def test_another_rank_that_is_told_to_end_waits_for_nobody(aam_train, loop, monkeypatch):
+    for name in ("RANK", "WORLD_SIZE"):  # one process, so that nothing is to be met
+        monkeypatch.setenv(name, "1")
+    for name in ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "0")
+    waited = []
+    monkeypatch.setattr("aam.cli.launch.FIRST_IS_GONE.wait", waited.append)
+    loop.then = raising(StopRequestedError("SIGTERM"))
+    assert (aam_train().code, waited) == (130, [])
+    loop.then = raising(RuntimeError("no"))
+    assert (aam_train().code, waited) == (1, [30.0])
 
 
 def test_options_may_stand_anywhere(aam_train, loop):

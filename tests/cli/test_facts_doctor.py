@@ -168,8 +168,8 @@ CASES: dict[str, tuple[Change, list[str]]] = {
          f"3-1{20 * '0'}"],
     ),
     "not finite": (
-        lambda run: edit(run, EVENTS, r'"nonfinite": \[\], "reason": null}\n(.*improved)',
-                         r'"nonfinite": ["val_loss", "metrics.val.auroc"], "reason": null}\n\1'),
+        lambda run: edit(run, EVENTS, r'"nonfinite": \[\], (.*)}\n(.*improved)',
+                         r'"nonfinite": ["val_loss", "metrics.val.auroc"], \1}\n\2'),
         ["warning facts/events.jsonl:1: val_loss was NaN or infinite",
          "note facts/events.jsonl:1: metrics.val.auroc was NaN or infinite"],
     ),
@@ -199,9 +199,19 @@ CASES: dict[str, tuple[Change, list[str]]] = {
         ["error training_metrics.json: it cannot be read: Expecting ',' delimiter: line 1 column 6 "
          "(char 5)"],
     ),
+    "metrics nested deeply": (
+        lambda run: (run / "training_metrics.json").write_text("[" * 100_000),
+        ["error training_metrics.json: it cannot be read: maximum recursion depth exceeded while "
+         "decoding a JSON array from a unicode string"],
+    ),
     "checkpoint": (
         lambda run: (run / "last.pt").write_bytes((run / "last.pt").read_bytes()[:-1]),
         ["error last.pt: the checksum at its end does not fit: it was cut short or altered"],
+    ),
+    "both checkpoints": (
+        lambda run: [(run / name).write_bytes(b"") for name in ("last.pt", "previous.pt")],
+        ["error last.pt: the checksum at its end does not fit: it was cut short or altered",
+         "error previous.pt: the checksum at its end does not fit: it was cut short or altered"],
     ),
     "a flipped bit": (
         lambda run: (run / "best_model.pt").write_bytes(
@@ -215,6 +225,11 @@ CASES: dict[str, tuple[Change, list[str]]] = {
     "table": (
         lambda run: (run / "predictions" / "val_unifrac.tsv").unlink(),
         ["warning predictions/val_unifrac.tsv: the facts name it as val_unifrac, and it is gone"],
+    ),
+    "a name that no file can have": (
+        lambda run: rewrite(run, [
+            line.replace("predictions/val_unifrac.tsv", "x" * 300) for line in lines(run)]),
+        [f"warning {'x' * 300}: the facts name it as val_unifrac, and it is gone"],
     ),
     "torn table": (
         lambda run: edit(run, "predictions/val_unifrac.tsv", "\t0.25", ""),
@@ -232,6 +247,14 @@ CASES: dict[str, tuple[Change, list[str]]] = {
         lambda run: (run / "facts" / ".writer.json.7-ab.tmp").write_text("{"),
         ["note facts/.writer.json.7-ab.tmp: a temporary file of 1 bytes, left by a killed process"],
     ),
+    "a sign nested deeply": (
+        lambda run: (run / SIGN).write_text("[" * 100_000),
+        [],
+    ),
+    "a sign that cannot be shown": (
+        lambda run: (run / SIGN).write_text(r'{"pid": "\ud800"}'),
+        [],
+    ),
     "asked too late": (
         lambda run: (run / "stop_request").touch(),
         ["note stop_request: a request to stop that came too late"],
@@ -241,6 +264,17 @@ CASES: dict[str, tuple[Change, list[str]]] = {
         ["error facts/events.jsonl: it cannot be read: No such file or directory"],
     ),
 }  # fmt: skip
+
+
+def test_a_damaged_checkpoint_has_another_one_beside_it(record):
+    run = record("run_x", STOPPED)
+    whole = (run / "last.pt").read_bytes()
+    for damaged, other in (("last.pt", "previous.pt"), ("previous.pt", "last.pt")):
+        (run / damaged).write_bytes(whole[:-1])
+        (run / other).write_bytes(whole)
+        (finding,) = examine(run)
+        assert (finding.where, finding.level) == (damaged, "error")
+        assert finding.advice == f"aam-train resume= goes on from {other}"
 
 
 @pytest.mark.parametrize("case", CASES)

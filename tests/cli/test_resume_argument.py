@@ -1,11 +1,16 @@
-"""``aam-train resume=RUN_DIR``."""
+"""``aam-train resume=RUN``."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from aam.errors import UserError
+from aam.facts.meta import run_metadata
+from aam.facts.reader import EVENTS
+from aam.facts.recorder import Recorder
 
 
 @pytest.fixture
@@ -77,9 +82,10 @@ def test_a_change_of_a_resume_that_was_refused_is_forgotten(aam_train, loop, run
     ("arguments", "sentence"),
     [
         (
-            ["data.batch_size=3"],
-            "data.batch_size cannot be changed when a run goes on; it may change trainer.epochs, "
-            "trainer.max_minutes, trainer.device, trainer.num_threads, trainer.max_grad_norm, "
+            ["data.batch_size=3", "trainer.epochs=9", "model.dim=8"],
+            "data.batch_size, model.dim cannot be changed when a run goes on; it may change "
+            "trainer.epochs, trainer.max_minutes, trainer.device, trainer.num_threads, "
+            "trainer.strategy, trainer.wait_minutes, trainer.max_grad_norm, checkpoint.*, "
             "early_stopping.patience, optimizer.lr, monitor, logging.*",
         ),
         (["logging.plot=x"], "there is no config key logging.plot; did you mean logging.plots?"),
@@ -101,18 +107,42 @@ def test_refuses_other_changes(aam_train, loop, run_dir, arguments, sentence):
     assert not (run_dir / ".hydra" / "resume-1.yaml").exists()
 
 
+def test_takes_a_run_by_its_name_as_aam_facts_does(aam_train, loop, run_dir, tmp_path):
+    """By a part of it, too, and the one that was started last, from wherever one is."""
+    older = run_dir.with_name("run_20200101-000000_pretrain_older")
+    shutil.copytree(run_dir, older)
+    for run, year in ((run_dir, 2026), (older, 2020)):
+        recorder = Recorder(run, loop="pretrain", metric_names=[])
+        meta = run_metadata(seed=0, device="cpu", inputs={}, num_samples={})
+        recorder.emit("on_start", meta=meta)
+        recorder.close()
+        events = run / EVENTS
+        events.write_text(re.sub(r'"timestamp": "\d+', f'"timestamp": "{year}', events.read_text()))
+    for word, meant in {"latest": run_dir, "older": older, run_dir.name: run_dir}.items():
+        loop.calls.clear()
+        assert aam_train(f"resume={word}").code == 0
+        ((_, run),) = loop.calls
+        assert run.run_dir == meant
+    refused = aam_train("resume=oldest")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert refused.err.startswith("no run below ")
+
+
 def test_refuses_what_is_no_run(aam_train, loop, run_dir, tmp_path):
     (run_dir / "last.pt").unlink()
+    (tmp_path / "other").mkdir()
+    absent = tmp_path / "absent"
     sentences = {
-        tmp_path / "absent": "there is no such folder; give the folder of a run",
-        tmp_path: "is no run folder: it has no .hydra/config.yaml; "
-        "give the folder of a run, such as outputs/runs/run_…",
-        run_dir: "the run has no last.pt, so nothing of it was saved; start it again",
+        absent: f"{absent} does not exist: give a run folder, or the name of a run",
+        tmp_path / "other": f"resume={tmp_path / 'other'} is no run folder: it has no "
+        ".hydra/config.yaml; give the folder of a run, such as outputs/runs/run_…",
+        run_dir: f"resume={run_dir}: the run has no last.pt, so nothing of it was saved; start it "
+        "again",
+        "": 'a RUN is empty (""): give its folder, a part of its name, or latest',
     }
     for folder, sentence in sentences.items():
         done = aam_train(f"resume={folder}")
-        assert done.code == 2
-        assert done.err.removeprefix(f"resume={folder}").lstrip(": ") == sentence + "\n"
+        assert (done.code, done.err) == (2, sentence + "\n")
     assert not loop.calls
 
 
@@ -121,5 +151,5 @@ def test_names_a_torn_config(aam_train, loop, run_dir):
     config.write_bytes(config.read_bytes()[:40] + b"\n  : [")
     done = aam_train(f"resume={run_dir}")
     assert done.code == 2
-    assert done.err.startswith(f"the configuration in {run_dir}/.hydra cannot be read: ")
+    assert done.err.startswith(f"the configuration {config} cannot be read: ParserError: ")
     assert done.err.count("\n") == 1

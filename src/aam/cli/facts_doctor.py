@@ -55,7 +55,7 @@ def doctor(words: Sequence[str]) -> int:
 
 def _runs(named: Sequence[str]) -> Iterator[Path]:
     """The run folders; one that died before its first fact holds settings only."""
-    from aam.monitoring.runs.finding import find_all
+    from aam.facts.finding import find_all
 
     if not named:
         yield from find_all([])

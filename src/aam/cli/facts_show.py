@@ -29,7 +29,7 @@ def show(words: Sequence[str]) -> None:
         If a word is wrong, or there is no such run.
     """
     given = read_words("show", words, named="RUN")
-    from aam.monitoring.runs.finding import find_run
+    from aam.facts.finding import find_run
     from aam.monitoring.runs.telling import tell
 
     told = tell(find_run(given.only_named()))

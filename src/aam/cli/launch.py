@@ -1,85 +1,83 @@
 """A command line that trains: one run, a sweep, or a run that goes on."""
 
-import logging
 import os
-import shlex
+import sys
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 
-from omegaconf import DictConfig, OmegaConf
-
-from aam.cli.composing import FULL_ERROR, as_config, through_hydra
-from aam.cli.live_page import LivePage
-from aam.cli.logs import console, train_log
-from aam.cli.outcome import EXIT_NOTHING_TO_RESUME, attempt
-from aam.cli.resume import find_run, is_resume, note
-from aam.config import Config
-from aam.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USER_ERROR
-from aam.loops import find_loop
-from aam.loops.run import Run
+from aam.cli.auto_resume import AUTO, settle
+from aam.cli.folders import RunFolders
+from aam.cli.jobs import Jobs, resume
+from aam.cli.logs import console, silence
+from aam.cli.outcome import attempt
+from aam.cli.resume import is_resume
+from aam.cli.sweep_end import end_sweep, has_saved
+from aam.composing.compose import FULL_ERROR, through_hydra
+from aam.errors import (
+    EXIT_FAILED,
+    EXIT_NOTHING_TO_RESUME,
+    EXIT_OK,
+    StopRequestedError,
+    SweepStoppedError,
+)
+from aam.training.ranks import FIRST_IS_GONE, is_launched, rank
 from aam.training.signals import stopped_by_signals
 
-_log = logging.getLogger(__name__)
+_SILENT_S = 30.0
 
 
 def launch(arguments: Sequence[str]) -> int:
     """Train as the arguments say; returns the exit code."""
+    if rank() == 0:
+        with console(tracebacks=os.environ.get(FULL_ERROR) == "1"):
+            return _launch(arguments)
+    code: object = EXIT_FAILED
+    try:
+        with silence():
+            code = ended = _launch(arguments)
+        return ended
+    except SystemExit as left:  # a run that was interrupted, past Hydra
+        code = left.code
+        raise
+    finally:
+        # torchrun ends all ranks with the first that fails: the one that speaks comes first. One
+        # that was itself told to end waits for nobody.
+        if code not in (EXIT_OK, EXIT_NOTHING_TO_RESUME):
+            FIRST_IS_GONE.wait(_SILENT_S)
+
+
+def _launch(arguments: Sequence[str]) -> int:
     # Before torch is loaded: threads that wait by spinning make a small model several times slower
     # where others use the cores too.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    codes: list[int] = []
-    page = LivePage()
-
-    def job(config: DictConfig) -> None:
-        codes.append(_job(config, page))
-
-    with console(tracebacks=os.environ.get(FULL_ERROR) == "1"), stopped_by_signals():
+    if is_launched():
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # each rank would give advice
+    jobs = Jobs()
+    with stopped_by_signals():
+        if AUTO in arguments:
+            settled: list[list[str]] = []
+            code = attempt(lambda: settled.append(settle(arguments)), arguments)
+            if code != EXIT_OK or not settled[0]:
+                return code
+            sys.argv[1:] = arguments = settled[0]
         if is_resume(arguments):
-            return attempt(lambda: codes.append(_resume(arguments, page)), arguments) or codes[0]
-        code = attempt(lambda: through_hydra(job), arguments)
-        num_failed = sum(one != EXIT_OK for one in codes)
-        if num_failed and len(codes) > 1:
-            _log.error("%d of the %d jobs of the sweep failed", num_failed, len(codes))
-    return next((one for one in [code, *codes] if one != EXIT_OK), EXIT_OK)
+            codes: list[int] = []
+            code = attempt(lambda: codes.append(resume(arguments, jobs.page)), arguments)
+            return code or codes[0]
+        code = attempt(lambda: _through_hydra(jobs), arguments)
+        if RunFolders.sweep is not None and code != EXIT_OK:
+            with suppress(OSError):  # it holds something
+                RunFolders.sweep.folder.rmdir()
+    return next((one for one in [code, *jobs.codes] if one != EXIT_OK), EXIT_OK)
 
 
-def _job(composed: DictConfig, page: LivePage) -> int:
-    """One run that Hydra has composed and made a folder for."""
-    from hydra.core.hydra_config import HydraConfig
-
-    hydra = HydraConfig.get()
-    overrides = list(hydra.overrides.task)
-    is_sweep = not OmegaConf.is_missing(hydra.job, "num")
-    run_dir = Path(hydra.runtime.output_dir) if composed.logging.save_artifacts else None
-    if is_sweep:
-        print(f"\nJob {hydra.job.num} of the sweep: {' '.join(overrides)}", flush=True)
-    with train_log(run_dir):
-        _log.info("%s", shlex.join(["aam-train", *overrides]))
-        if composed.monitor and run_dir is not None:
-            page.show(Path(hydra.sweep.dir) if is_sweep else run_dir)
-        code = attempt(
-            lambda: _train(as_config(composed), Run(run_dir=run_dir)), overrides, run_dir
-        )
-    if code in (EXIT_INTERRUPTED, EXIT_NOTHING_TO_RESUME):
-        raise SystemExit(code)  # past Hydra, which would go on with the next job of a sweep
-    return code
-
-
-def _resume(arguments: Sequence[str], page: LivePage) -> int:
-    config, run_dir, changes = find_run(arguments)
-    noted = note(run_dir, changes) if changes else None
-    with train_log(run_dir):
-        _log.info("%s", shlex.join(["aam-train", *arguments]))
-        # The page of the start may be open still: another one only where it is asked for now.
-        if config.monitor and any(change.startswith("monitor=") for change in changes):
-            page.show(run_dir)
-        code = attempt(
-            lambda: _train(config, Run(run_dir=run_dir, resume=True)), arguments, run_dir
-        )
-    if noted is not None and code == EXIT_USER_ERROR:
-        noted.unlink()  # refused: nothing was changed
-    return code
-
-
-def _train(config: Config, run: Run) -> None:
-    find_loop(config.loop.name)(config, run)
+def _through_hydra(jobs: Jobs) -> None:
+    """Make the runs; at the end of a sweep, add its exit code to those of the jobs."""
+    try:
+        through_hydra(jobs)
+        if RunFolders.sweep is not None:
+            jobs.codes.append(end_sweep(RunFolders.sweep, jobs.codes))
+    except (KeyboardInterrupt, StopRequestedError) as error:
+        if RunFolders.sweep is not None and has_saved(RunFolders.sweep):
+            raise SweepStoppedError(str(error), RunFolders.sweep.folder) from error
+        raise

@@ -66,6 +66,17 @@ def console(*, tracebacks: bool) -> Iterator[None]:
 
 
 @contextmanager
+def silence() -> Iterator[None]:
+    """Show nothing while the block runs."""
+    logging.captureWarnings(True)
+    try:
+        with _added(logging.NullHandler()):
+            yield
+    finally:
+        logging.captureWarnings(False)
+
+
+@contextmanager
 def train_log(run_dir: Path | None) -> Iterator[None]:
     """Append what is INFO or worse to ``train.log`` in the run folder while the block runs."""
     if run_dir is None:

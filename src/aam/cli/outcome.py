@@ -8,30 +8,39 @@ from pathlib import Path
 from aam.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
+    EXIT_NOTHING_TO_RESUME,
     EXIT_OK,
     EXIT_USER_ERROR,
     NonFiniteError,
+    RankLostError,
     StopAfterEpochError,
     StopRequestedError,
+    SweepStoppedError,
     UserError,
 )
+from aam.facts.summary import has_checkpoint
 
-EXIT_NOTHING_TO_RESUME = 130
 _OF_HYDRA = ("hydra.errors.HydraException", "omegaconf.errors.OmegaConfBaseException")
 _log = logging.getLogger(__name__)
 
 
 def attempt(
-    action: Callable[[], object], arguments: Sequence[str], run_dir: Path | None = None
+    action: Callable[[], object],
+    arguments: Sequence[str],
+    run_dir: Path | None = None,
+    interrupted: int = EXIT_INTERRUPTED,
 ) -> int:
     """Do it; if it fails, log one sentence and give the exit code.
 
-    ``arguments`` are those of the command line that it came from.
+    ``arguments`` are those of the command line that it came from, ``interrupted`` is the code of a
+    run that was stopped and can go on.
     """
     try:
         action()
     except (Exception, KeyboardInterrupt, StopRequestedError) as error:
         code, sentence = _judge(error, arguments, run_dir)
+        if code == EXIT_INTERRUPTED:
+            code = interrupted
         level = logging.WARNING if code == EXIT_OK else logging.ERROR
         _log.log(level, "%s", sentence, exc_info=error, extra={"foreseen": code != EXIT_FAILED})
         return code
@@ -42,20 +51,27 @@ def _judge(error: BaseException, arguments: Sequence[str], run_dir: Path | None)
     if isinstance(error, UserError):
         return EXIT_USER_ERROR, str(error)
     if _is_of_hydra(error):
-        from aam.cli.explain import explain
+        from aam.composing.explain import explain
 
         return EXIT_USER_ERROR, explain(error, arguments)
     if isinstance(error, StopAfterEpochError):
         return EXIT_OK, f"stopped after the epoch by {error}; {_go_on(run_dir)}"
+    if isinstance(error, SweepStoppedError):
+        names = shlex.join(["aam-facts", "ls", str(error.folder)])
+        return EXIT_INTERRUPTED, (
+            f"stopped by {error}; its jobs go on one by one: {names}, then aam-train resume=JOB"
+        )
     if isinstance(error, KeyboardInterrupt | StopRequestedError):
         return _interrupted(str(error) or "SIGINT", run_dir)
     if isinstance(error, NonFiniteError):
         # No advice to go on: a run that is repeated exactly fails exactly so again.
         return EXIT_FAILED, f"{error}{_kept(run_dir)}"
-    if isinstance(error, OSError):
-        where = f" ({error.filename})" if error.filename else ""
+    if isinstance(error, OSError | RankLostError):
+        what = str(error)
+        if isinstance(error, OSError):
+            what = (error.strerror or what) + (f" ({error.filename})" if error.filename else "")
         go_on = f"; {_go_on(run_dir)}" if _can_resume(run_dir) else ""
-        return EXIT_FAILED, f"{error.strerror or error}{where}{_kept(run_dir)}{go_on}"
+        return EXIT_FAILED, f"{what}{_kept(run_dir)}{go_on}"
     where = "set HYDRA_FULL_ERROR=1 to see the traceback"
     if run_dir is not None:
         where = f"the traceback is in {run_dir / 'train.log'}"
@@ -71,6 +87,8 @@ def _is_of_hydra(error: BaseException) -> bool:
 def _interrupted(signal: str, run_dir: Path | None) -> tuple[int, str]:
     if _can_resume(run_dir):
         return EXIT_INTERRUPTED, f"stopped by {signal}; {_go_on(run_dir)}"
+    if run_dir is None:
+        return EXIT_NOTHING_TO_RESUME, f"stopped by {signal}"
     return EXIT_NOTHING_TO_RESUME, f"stopped by {signal} before anything was saved: start it again"
 
 
@@ -86,4 +104,4 @@ def _go_on(run_dir: Path | None) -> str:
 
 
 def _can_resume(run_dir: Path | None) -> bool:
-    return run_dir is not None and (run_dir / "last.pt").exists()
+    return run_dir is not None and has_checkpoint(run_dir)

@@ -1,31 +1,21 @@
-"""``aam-train resume=RUN_DIR``: take up a run where its newest whole epoch left it."""
+"""``aam-train resume=RUN``: take up a run where its newest checkpoint left it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from aam.errors import UserError
+from aam.config import FILE_KEYS
+from aam.config.changes import CHANGEABLE, is_changeable
+from aam.errors import UserError, shown
+from aam.facts.finding import find_run
+from aam.facts.settings import CONFIG, HYDRA, names_of_notes, notes_of_changes, read_yaml
+from aam.facts.summary import has_checkpoint
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from aam.config import Config
-
-# What may differ from the run as it was started; a trailing dot stands for all keys below.
-CHANGEABLE = (
-    "trainer.epochs",
-    "trainer.max_minutes",
-    "trainer.device",
-    "trainer.num_threads",
-    "trainer.max_grad_norm",
-    "early_stopping.patience",
-    "optimizer.lr",
-    "monitor",
-    "logging.",
-)
-_INPUTS = ("table", "tree", "rep_seqs", "metadata", "distances")
 
 
 def is_resume(arguments: Sequence[str]) -> bool:
@@ -33,24 +23,25 @@ def is_resume(arguments: Sequence[str]) -> bool:
     return any(argument.startswith("resume=") for argument in arguments)
 
 
-def find_run(arguments: Sequence[str]) -> tuple["Config", Path, list[str]]:
+def taken_up(arguments: Sequence[str]) -> tuple["Config", Path, list[str]]:
     """The configuration and the folder of the run to go on with, and what is changed now.
 
+    The run is named as for ``aam-facts``: by its folder, its name, a part of that, or ``latest``.
     What earlier resumes changed (``note``) holds on.
 
     Raises
     ------
     UserError
-        If that folder is no run with a whole epoch, or something else than ``CHANGEABLE`` is set.
+        If that is no run with a checkpoint, or something else than ``CHANGEABLE`` is set.
     """
     options = [argument for argument in arguments if argument.startswith("-")]
     if options:
         raise UserError(f"resume= goes on with one run and takes no {options[0]}: leave it out")
     given = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
-    run_dir = Path(given[-1]).expanduser().absolute()
+    run_dir = find_run(given[-1]).absolute()
     _check_folder(run_dir)
     overrides = [argument for argument in arguments if not argument.startswith("resume=")]
-    from aam.cli.composing import as_config
+    from aam.composing.compose import as_config
 
     saved = _saved(run_dir)
     for noted in _notes(run_dir):
@@ -70,8 +61,7 @@ def note(run_dir: Path, overrides: Sequence[str]) -> Path:
     """Note a change beside the run's own configuration, which stays as it is."""
     from omegaconf import OmegaConf
 
-    for number in count(1):
-        path = _note_path(run_dir, number)
+    for path in names_of_notes(run_dir):
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
@@ -83,29 +73,18 @@ def note(run_dir: Path, overrides: Sequence[str]) -> Path:
 
 def _notes(run_dir: Path) -> Iterator[list[str]]:
     """The changes of earlier resumes, in their order."""
-    from omegaconf import OmegaConf
-
-    for number in count(1):
-        path = _note_path(run_dir, number)
-        if not path.exists():
-            return
+    for path in notes_of_changes(run_dir):
         with _readable(path):
-            yield [str(override) for override in OmegaConf.load(path)]
-
-
-def _note_path(run_dir: Path, number: int) -> Path:
-    return run_dir / ".hydra" / f"resume-{number}.yaml"
+            yield [str(override) for override in _loaded(path)]
 
 
 def _check_folder(run_dir: Path) -> None:
-    if not run_dir.is_dir():
-        raise UserError(f"resume={run_dir}: there is no such folder; give the folder of a run")
-    if not (run_dir / ".hydra" / "config.yaml").is_file():
+    if not (run_dir / CONFIG).is_file():
         raise UserError(
-            f"resume={run_dir} is no run folder: it has no .hydra/config.yaml; "
+            f"resume={run_dir} is no run folder: it has no {CONFIG}; "
             "give the folder of a run, such as outputs/runs/run_…"
         )
-    if not (run_dir / "last.pt").is_file():
+    if not has_checkpoint(run_dir):
         raise UserError(
             f"resume={run_dir}: the run has no last.pt, so nothing of it was saved; start it again"
         )
@@ -115,23 +94,40 @@ def _saved(run_dir: Path) -> "DictConfig":
     """The run's own configuration; its input files are found from wherever one is now."""
     from omegaconf import DictConfig, OmegaConf
 
-    folder = run_dir / ".hydra"
-    with _readable(folder):
-        config = OmegaConf.load(folder / "config.yaml")
+    with _readable((run_dir / CONFIG).parent):
+        config = _loaded(run_dir / CONFIG)
         assert isinstance(config, DictConfig)
-        started_in = Path(OmegaConf.load(folder / "hydra.yaml").hydra.runtime.cwd)
-        for key in _INPUTS:
-            if config.data.get(key) is not None:
-                config.data[key] = str(started_in / Path(config.data[key]).expanduser())
-        if config.get("pretrained") is not None:
-            config.pretrained = str(started_in / Path(config.pretrained).expanduser())
+        str(config.loop.name)  # which tells the keys of the rest
+        started_in = Path(_loaded(run_dir / HYDRA).hydra.runtime.cwd)
+        for key in FILE_KEYS:
+            if (file := OmegaConf.select(config, key)) is not None:
+                found = _found(Path(file).expanduser(), started_in)
+                OmegaConf.update(config, key, str(found))
     return config
+
+
+def _found(file: Path, started_in: Path) -> Path:
+    """A file that was named where the run was started.
+
+    On a cluster that brings the files along, that folder is another one each time.
+    """
+    there = started_in / file
+    return file.absolute() if file.exists() and not there.exists() else there
+
+
+def _loaded(path: Path) -> Any:
+    from omegaconf import OmegaConf
+
+    read_yaml(path)  # refuses what OmegaConf would build without end
+    return OmegaConf.load(path)
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:  # torn or edited, in whatever way
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(f"the configuration in {path} cannot be read: {reason}") from None
@@ -141,13 +137,15 @@ def _changed(config: "DictConfig", overrides: Sequence[str]) -> "DictConfig":
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    fixed = [one.key_or_group for one in parsed if not is_changeable(one.key_or_group)]
+    if fixed:
+        raise UserError(
+            f"{shown(fixed, 10)} cannot be changed when a run goes on; it may change "
+            f"{', '.join(one + '*' * one.endswith('.') for one in CHANGEABLE)}"
+        )
+    for override in parsed:
         key = override.key_or_group
-        if not any(key == one or (one[-1] == "." and key.startswith(one)) for one in CHANGEABLE):
-            raise UserError(
-                f"{key} cannot be changed when a run goes on; it may change "
-                f"{', '.join(one + '*' * one.endswith('.') for one in CHANGEABLE)}"
-            )
         if key == "logging.save_artifacts":
             raise UserError(
                 "a run that goes on writes to its folder: leave logging.save_artifacts out"

@@ -39,4 +39,5 @@ def _show(text: str) -> int:
 
 
 if __name__ == "__main__":
+    sys.argv[0] = "aam-train"  # python -m, as of torchrun: what the facts say that was run
     sys.exit(main())

@@ -1,9 +1,9 @@
 """What ``aam-train --help`` says. Made from the config files and dataclasses, without Hydra."""
 
 from aam import __version__
-from aam.cli.config_files import default_choices, groups, settings, summary
-from aam.cli.keys import known_keys
-from aam.cli.resume import CHANGEABLE
+from aam.composing.config_files import default_choices, groups, settings, summary
+from aam.composing.keys import known_keys
+from aam.config.changes import CHANGEABLE
 
 _HEAD = f"""\
 aam-train {__version__}: train deep models on microbiome amplicon data; every epoch is a fact.
@@ -11,8 +11,11 @@ aam-train {__version__}: train deep models on microbiome amplicon data; every ep
   aam-train                                     pretrain the tiny model on demo data
   aam-train GROUP=CHOICE … KEY=VALUE …          choose and set what is listed below
   aam-train data=biom data.table=T data.tree=N  pretrain on your own table and tree
-  aam-train resume=RUN_DIR [KEY=VALUE …]        go on with a run that was stopped
+  aam-train resume=RUN [KEY=VALUE …]            go on with a run: its folder, name, or latest
+  aam-train … hydra.run.dir=D resume=auto       start in folder D, or go on with the run in it
   aam-train --multirun KEY=A,B …                one run for each combination of values
+  aam-train --multirun hydra/sweeper=optuna KEY='interval(A,B)' …   search between two values
+  torchrun --nproc-per-node=N -m aam.cli.train …   one run by N processes
   aam-train … --cfg job                         show the configuration, train nothing
   aam-train … --info defaults                   show where it comes from (also: config, plugins)
   aam-train --help | --version | --hydra-help
@@ -20,7 +23,7 @@ aam-train {__version__}: train deep models on microbiome amplicon data; every ep
 Each run writes a folder of its own under $AAM_OUTPUTS (default: outputs)."""
 _FOOT = """\
 Exit codes
-  0 done   1 failed   2 the input or a setting is wrong   85 stopped, and resume=RUN_DIR goes on
+  0 done   1 failed   2 the input or a setting is wrong   85 stopped, and resume=RUN goes on
   130 interrupted before there was anything to resume
 
 Environment
@@ -56,5 +59,5 @@ def _keys_text() -> str:
             ]
         else:
             lines.append(f"  {key.name}={key.default}  ({key.type})")
-    lines.append("  resume=RUN_DIR  may be followed by " + ", ".join(CHANGEABLE))
+    lines.append("  resume=RUN  may be followed by " + ", ".join(CHANGEABLE))
     return "\n".join(lines)

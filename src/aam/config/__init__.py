@@ -20,12 +20,21 @@ from aam.config.loops import (
     ProbeConfig,
     SupervisedConfig,
 )
-from aam.config.root import Config
-from aam.config.training import EarlyStoppingConfig, ModelConfig, TrainerConfig
+from aam.config.root import FILE_KEYS, Config
+from aam.config.search import SearchConfig
+from aam.config.submit import SubmitConfig
+from aam.config.training import (
+    CheckpointConfig,
+    EarlyStoppingConfig,
+    ModelConfig,
+    TrainerConfig,
+)
 
 __all__ = [
+    "FILE_KEYS",
     "LOOPS",
     "BaselinesConfig",
+    "CheckpointConfig",
     "Config",
     "DataConfig",
     "DiagnosticsConfig",
@@ -40,7 +49,9 @@ __all__ = [
     "ModelConfig",
     "PretrainConfig",
     "ProbeConfig",
+    "SearchConfig",
     "SplitConfig",
+    "SubmitConfig",
     "SupervisedConfig",
     "TagsConfig",
     "TrainerConfig",

@@ -4,12 +4,29 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from aam.config.checks import one_of
+from aam.config.checks import numbers, one_of
 from aam.config.data import BaselinesConfig, DataConfig, SplitConfig
 from aam.config.logging import LoggingConfig
 from aam.config.loops import LoopConfig, PretrainConfig, SupervisedConfig
-from aam.config.training import EarlyStoppingConfig, ModelConfig, TrainerConfig
+from aam.config.submit import SubmitConfig
+from aam.config.training import (
+    CheckpointConfig,
+    EarlyStoppingConfig,
+    ModelConfig,
+    TrainerConfig,
+)
 from aam.errors import UserError
+
+# Keys that name files or folders to read.
+FILE_KEYS = (
+    "data.table",
+    "data.tree",
+    "data.rep_seqs",
+    "data.metadata",
+    "data.distances",
+    "split.file",
+    "pretrained",
+)
 
 
 @dataclass(kw_only=True)
@@ -28,9 +45,12 @@ class Config:
     baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
+    submit: SubmitConfig = field(default_factory=SubmitConfig)
     run_name: str | None = None
     monitor: bool = False
+    optimized_metric: str | None = None
 
     def __post_init__(self) -> None:
         if self.run_name is not None and not re.fullmatch(r"[\w.-]+", self.run_name):
@@ -41,6 +61,9 @@ class Config:
         one_of("freeze", self.freeze, ("none", "nucleotide", "all"))
         if self.task is not None:
             one_of("task", self.task, ("regression", "classification"))
+        # Before a run folder is made; torch, which knows the rest, is loaded later.
+        numbers("optimizer", self.optimizer, "lr", "weight_decay")
+        numbers("scheduler", self.scheduler, "warmup_steps", "min_ratio", "factor", "patience")
         self._refuse_unread()
         if self.monitor and not self.logging.save_artifacts:
             raise UserError(
