@@ -250,6 +250,19 @@ def test_resumed_run_goes_on_with_the_epochs_before(
     assert "since it was resumed)" in console._outcome()
 
 
+def test_what_is_left_may_be_the_test_alone(
+    healthy_run: Path, make_event: Callable[..., Event]
+) -> None:
+    lines = []
+    for epoch in (29, 30):
+        stream = io.StringIO()
+        start = make_event("on_resume", epoch=epoch)
+        start["meta"]["num_epochs"] = 30
+        Console(healthy_run, stream=stream).on_event(start)
+        lines.append(stream.getvalue().splitlines()[-1])
+    assert lines == ["Resumed: goes on with epoch 30", "Resumed: goes on behind its last epoch"]
+
+
 def test_failed_run_says_so(make_event: Callable[..., Event]) -> None:
     stream = io.StringIO()
     console = Console(None, stream=stream, clock=Clock())

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from aam.facts.listener import Progress
 from aam.facts.reader import epoch_events, read_events
 from aam.monitoring.end_report import End, end_report
-from aam.monitoring.wording import duration, epoch_line, near, shown_values
+from aam.monitoring.wording import duration, epoch_line, near, resumed_line, shown_values
 
 ENDS = {"on_train_end": "Trained", "on_stop": "Stopped after", "on_exception": "Failed after"}
 
@@ -111,7 +111,7 @@ class Console:
             past = epoch_events(events)
             self._val_losses = {one["epoch"]: one["val_loss"] for one in past}
             self._num_done = event["epoch"]
-            self._write(f"Resumed: goes on with epoch {event['epoch'] + 1}")
+            self._write(resumed_line(event))
 
     def _end_epoch(self, event: dict[str, Any]) -> None:
         epoch = event["epoch"]

@@ -36,6 +36,14 @@ def epoch_line(event: Mapping[str, Any], val_before: float | None, num_epochs: i
     return f"{line} ★ best" if is_best else line
 
 
+def resumed_line(event: Mapping[str, Any]) -> str:
+    """Where a run goes on: with an epoch, or behind the last of them."""
+    planned = event["meta"].get("num_epochs")
+    if isinstance(planned, int) and event["epoch"] >= planned:
+        return "Resumed: goes on behind its last epoch"
+    return f"Resumed: goes on with epoch {event['epoch'] + 1}"
+
+
 def number(value: float | None, sign: str = "") -> str:
     """Four decimals, or three significant digits where those would hide the value."""
     if value is None or not math.isfinite(value):

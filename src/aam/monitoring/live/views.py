@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from aam.facts.presence import MAX_AGE_S
-from aam.facts.summary import DIED, FAILED, FINISHED, RUNNING, STOPPED, RunSummary
+from aam.facts.summary import (
+    DIED,
+    FAILED,
+    FINISHED,
+    RUNNING,
+    STOPPED,
+    RunSummary,
+    has_checkpoint,
+)
 from aam.monitoring import style
 from aam.monitoring.curves import Curves
 from aam.monitoring.diagnostics import Spell, spells
@@ -182,7 +190,7 @@ def _end(entry: Entry, summary: RunSummary) -> dict[str, Any] | None:
         return None
     seconds = None if summary.epoch is None else summary.epoch["total_time_s"]
     timed = f"; {duration(seconds)} of training" if seconds else ""
-    can_go_on = summary.state in (STOPPED, DIED) and (entry.run_dir / "last.pt").is_file()
+    can_go_on = summary.state in (STOPPED, DIED) and has_checkpoint(entry.run_dir)
     command = shlex.join([_PROGRAM, f"resume={_text(entry.run_dir)}"])
     return {
         "text": texts[summary.state] + timed,

@@ -9,7 +9,7 @@ from aam.facts.presence import is_written
 from aam.facts.reader import EVENTS, epoch_events
 from aam.facts.summary import RUNNING, state_of
 from aam.monitoring.scores import of_model
-from aam.monitoring.wording import duration, epoch_line, number
+from aam.monitoring.wording import duration, epoch_line, number, resumed_line
 
 Event = dict[str, Any]
 GONE = "gone"
@@ -105,7 +105,7 @@ class Lines:
         self._num_epochs = planned if isinstance(planned, int) else None
         if event["moment"] == "on_resume":
             self._num_done = event["epoch"]
-            return [f"Resumed: goes on with epoch {event['epoch'] + 1}"]
+            return [resumed_line(event)]
         self._num_done = 0
         samples = [f"{n} {split}" for split, n in meta.get("num_samples", {}).items() if n]
         where = f"on {meta.get('hostname', '?')} ({meta.get('device', '?')})"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aam.facts.reader import best, epoch_events, read_events
-from aam.facts.summary import DIED, FAILED, FINISHED, RUNNING, STOPPED
+from aam.facts.summary import DIED, FAILED, FINISHED, RUNNING, STOPPED, has_checkpoint
 from aam.monitoring.diagnostics import spells
 from aam.monitoring.runs.listing import rows_of
 from aam.monitoring.wording import near
@@ -111,6 +111,6 @@ def _next(
 
 def resume_command(run_dir: Path, error: Mapping[str, Any] | None) -> str | None:
     """How to go on with a run that was not finished; None where that leads nowhere."""
-    if not (run_dir / "last.pt").exists() or (error or {}).get("type") == _REPEATED:
+    if not has_checkpoint(run_dir) or (error or {}).get("type") == _REPEATED:
         return None
     return f"aam-train {shlex.quote(f'resume={near(run_dir)}')}"
