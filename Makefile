@@ -15,7 +15,7 @@ demo: .venv/installed
 		pretrained=$$(ls -td $${AAM_OUTPUTS:-outputs}/runs/run_*_pretrain_demo* | head -1)
 
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
 lint: .venv/installed
 	$(BIN)/ruff check
