@@ -16,12 +16,13 @@ import pytest
 
 from aam import loops
 from aam.cli import facts, monitor, predict
-from aam.cli.composing import VERSION_BASE, as_config, register
-from aam.cli.config_files import config_dir
-from aam.cli.keys import known_keys
+from aam.composing.compose import VERSION_BASE, as_config, register
+from aam.composing.config_files import config_dir
+from aam.composing.keys import known_keys
 from aam.config import Config, DiagnosticsConfig, LoggingConfig, TrainerConfig
 from aam.facts.reader import read_events
 from aam.loops.run import Run
+from aam.submit.planning import plan
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,7 +32,9 @@ FLOORS = {
     "errors": 0,
     "config": 1,
     "inputs": 1,
+    "hdf5": 1,
     "qza": 1,
+    "composing": 2,
     "facts": 2,
     "phylogeny": 2,
     "baselines": 3,
@@ -42,6 +45,8 @@ FLOORS = {
     "prediction": 4,
     "training": 4,
     "loops": 5,
+    "search": 5,
+    "submit": 5,
     "cli": 6,
 }
 # A key in code, and its default in brackets or in the next cell of a table.
@@ -95,16 +100,15 @@ def test_relative_links_resolve(page):
 
 
 @pytest.mark.parametrize("page", CURRENT, ids=lambda page: page.name)
-def test_commands_compose(page):
+def test_commands_compose(page, one_job):
     from hydra import compose, initialize_config_dir
 
     register()
     with initialize_config_dir(version_base=VERSION_BASE, config_dir=str(config_dir())):
         for command in _commands(page):
-            words = [word for word in command if not word.startswith("-")]
-            # Of a sweep's values the first; a resumed run composes nothing.
-            overrides = [word.partition(",")[0] for word in words if not word.startswith("resume=")]
-            as_config(compose("config", overrides=overrides))
+            # A resumed run composes nothing.
+            words = [word for word in command if not word.startswith("resume=")]
+            as_config(compose("config", overrides=one_job(words)))
 
 
 @pytest.mark.parametrize("page", CURRENT, ids=lambda page: page.name)
@@ -117,6 +121,13 @@ def test_commands_of_the_other_programs_have_arguments_that_these_know(page):
         assert verb in facts.VERBS
     for words in _commands(page, "aam-monitor"):
         assert {word.partition("=")[0] for word in words if "=" in word} <= {*monitor.KEYS}
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=lambda page: page.name)
+def test_commands_of_aam_submit_make_jobs(page):
+    for words in _commands(page, "aam-submit"):
+        if words[0] not in ("status", "requeue"):
+            assert plan([word for word in words if word != "dry_run=true"]).jobs
 
 
 def test_every_argument_is_documented():
