@@ -20,6 +20,8 @@ from aam.config import (
     LoopConfig,
     TrainerConfig,
 )
+from aam.facts.reader import read_events
+from aam.facts.schema import validate
 from aam.loops.run import Run
 from aam.loops.session import train
 from aam.training.task import Evaluation, StepOutput
@@ -149,3 +151,11 @@ def run_toy(
 
 def weights(task: ToyTask) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
+
+
+def moments(run_dir: Path) -> list[str]:
+    """The moments of a run, each event held against the schema."""
+    events = read_events(run_dir)
+    for event in events:
+        validate(event)
+    return [event["moment"] for event in events]
