@@ -40,7 +40,7 @@ def read(folder: Path) -> None:
         DataConfig(name="biom", **{name: str(folder / name) for name in FILES}), needs_tree=True
     )
     maker = BatchMaker(study, rarefaction_depth=2, token_limit=3, random_tokens=False)
-    maker.fixed_batches(np.arange(len(study.sample_ids)), 64, seed=0)
+    list(maker.fixed_batches(np.arange(len(study.sample_ids)), 64, seed=0))
     assert study.tree is not None
     assert np.isfinite(UniFrac(study.tree).distances(study.counts)).all()
 

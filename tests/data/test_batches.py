@@ -117,6 +117,26 @@ def test_a_batch_says_what_the_table_says(
 
 
 @settings(deadline=None)
+@given(counts=TABLES, depth=st.integers(1, 40), data=st.data())
+def test_a_judged_sample_is_the_same_whatever_stands_beside_it(
+    counts: np.ndarray, depth: int, data: st.DataObject
+) -> None:
+    maker = make_maker(counts, rarefaction_depth=depth)
+    order = np.array(data.draw(st.permutations(range(len(counts)))))
+    alone = np.concatenate(
+        [
+            as_counts(batch, maker.study)
+            for batch in maker.fixed_batches(np.arange(len(counts)), 1, 3)
+        ]
+    )
+    batches = maker.fixed_batches(order, data.draw(st.integers(1, 7)), 3)
+    together = [(batch.sample_ids, as_counts(batch, maker.study)) for batch in batches]
+    assert [name for names, _ in together for name in names] == [f"s{i}" for i in order]
+    assert np.array_equal(np.concatenate([found for _, found in together]), alone[order])
+    assert alone.sum(1).tolist() == np.minimum(counts.sum(1), depth).tolist()
+
+
+@settings(deadline=None)
 @given(counts=TABLES, limit=st.none() | st.integers(1, 10), data=st.data())
 def test_parts_of_a_batch_are_batches_of_their_samples(
     counts: np.ndarray, limit: int | None, data: st.DataObject

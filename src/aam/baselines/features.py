@@ -10,11 +10,14 @@ from scipy.sparse import csr_matrix
 Floats = NDArray[np.float64]
 
 
-def relative_abundances(counts: csr_matrix) -> Floats:
-    """Each count as a share of its sample's reads, ``[N, A]``; a sample without reads is all 0."""
-    dense_NA = counts.toarray().astype(np.float64)
-    shares_NA: Floats = dense_NA / np.maximum(dense_NA.sum(axis=1, keepdims=True), 1)
-    return shares_NA
+def relative_abundances(counts: csr_matrix) -> csr_matrix:
+    """Each count as a share of its sample's reads, ``[N, A]``; a sample without reads is all 0.
+
+    Sparse as the counts: of 20,000 samples and ASVs, all cells would be 3 GB.
+    """
+    reads_N = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+    shares = counts.data / np.repeat(reads_N, np.diff(counts.indptr))
+    return csr_matrix((shares, counts.indices, counts.indptr), shape=counts.shape)
 
 
 def centred_log_ratios(counts: csr_matrix, pseudocount: float = 0.5) -> Floats:

@@ -6,6 +6,7 @@ Shapes: n rows, A ASVs, K outputs.
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aam.baselines.features import Floats
 from aam.baselines.given import Given, Rows
@@ -59,5 +60,9 @@ class RandomForest:
         outputs: Floats = self.forest.predict(features_nA)
         return outputs.reshape(len(rows), -1)
 
-    def _features(self, rows: Rows) -> Floats:
-        return self.given.relative[np.ix_(rows, self.asvs)]
+    def _features(self, rows: Rows) -> NDArray[np.float32]:
+        """In the precision that trees are grown in: scikit-learn makes no copy of these."""
+        features_nA: NDArray[np.float32] = (
+            self.given.relative[rows][:, self.asvs].astype(np.float32).toarray()
+        )
+        return features_nA

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from aam.baselines.features import Floats, bray_curtis, relative_abundances
 from aam.data.splits import Split
@@ -76,7 +77,7 @@ class Given:
         return self.target.values.astype(np.float64)
 
     @cached_property
-    def relative(self) -> Floats:
+    def relative(self) -> csr_matrix:
         """Relative abundances ``[N, A]``."""
         return relative_abundances(self.study.counts)
 
@@ -97,7 +98,8 @@ class Given:
 
     @cached_property
     def _bray_curtis(self) -> Floats:
-        return np.round(bray_curtis(self.relative, self.relative), DECIMALS)
+        shares_NA = self.relative.toarray()
+        return np.round(bray_curtis(shares_NA, shares_NA), DECIMALS)
 
     @cached_property
     def _unifrac(self) -> Floats:

@@ -6,7 +6,7 @@ from (seed, epoch, step), so that a batch is the same however the run got there.
 Shapes: N samples, A ASVs, U distinct ASVs of the batch, L bases, B samples of the batch, S slots.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,21 +64,7 @@ def rarefy(rows: sparse.csr_matrix, depth: int, rng: np.random.Generator) -> spa
 
     A row of fewer reads is kept as it is.
     """
-    drawn = rows.copy()
-    for start, stop in zip(rows.indptr[:-1], rows.indptr[1:], strict=True):
-        counts = rows.data[start:stop]
-        total = counts.sum()
-        if total >= MOST_READS:
-            raise UserError(
-                f"data.rarefaction_depth={depth} cannot be drawn from a sample of {total} reads: "
-                f"numpy draws from less than {MOST_READS}; divide the counts, or set it to null"
-            )
-        if total > depth:
-            drawn.data[start:stop] = rng.multivariate_hypergeometric(
-                counts, depth, method="marginals"
-            )
-    drawn.eliminate_zeros()
-    return drawn
+    return _rarefied(rows, depth, lambda _: rng)
 
 
 def rarefy_by_id(
@@ -88,11 +74,27 @@ def rarefy_by_id(
 
     So a prediction does not change with the samples beside it.
     """
-    drawn = [
-        rarefy(rows[k], depth, np.random.default_rng([seed, *name.encode()]))
-        for k, name in enumerate(ids)
-    ]
-    return sparse.vstack(drawn, format="csr")
+    return _rarefied(rows, depth, lambda row: np.random.default_rng([seed, *ids[row].encode()]))
+
+
+def _rarefied(
+    rows: sparse.csr_matrix, depth: int, rng_of: Callable[[int], np.random.Generator]
+) -> sparse.csr_matrix:
+    drawn = rows.copy()
+    for row, (start, stop) in enumerate(zip(rows.indptr[:-1], rows.indptr[1:], strict=True)):
+        counts = rows.data[start:stop]
+        total = counts.sum()
+        if total >= MOST_READS:
+            raise UserError(
+                f"data.rarefaction_depth={depth} cannot be drawn from a sample of {total} reads: "
+                f"numpy draws from less than {MOST_READS}; divide the counts, or set it to null"
+            )
+        if total > depth:
+            drawn.data[start:stop] = rng_of(row).multivariate_hypergeometric(
+                counts, depth, method="marginals"
+            )
+    drawn.eliminate_zeros()
+    return drawn
 
 
 class BatchMaker:
@@ -126,14 +128,20 @@ class BatchMaker:
         rows = self.study.counts[samples]
         return rows if self.rarefaction_depth is None else rarefy(rows, self.rarefaction_depth, rng)
 
-    def fixed_batches(self, samples: NDArray[np.int64], batch_size: int, seed: int) -> list[Batch]:
-        """Batches that samples are judged in: each sample is the same whatever stands beside it."""
-        rows, depth = self.study.counts[samples], self.rarefaction_depth
-        if depth is not None:
-            ids = [self.study.sample_ids[row] for row in samples]
-            rows = rarefy_by_id(rows, ids, depth, seed)
-        starts = range(0, len(samples), batch_size)
-        return [self.fixed(rows[i : i + batch_size], samples[i : i + batch_size]) for i in starts]
+    def fixed_batches(
+        self, samples: NDArray[np.int64], batch_size: int, seed: int
+    ) -> Iterator[Batch]:
+        """Batches that samples are judged in: each sample is the same whatever stands beside it.
+
+        They are made one by one, as those of a large study would fill the memory.
+        """
+        for start in range(0, len(samples), batch_size):
+            chosen = samples[start : start + batch_size]
+            rows, depth = self.study.counts[chosen], self.rarefaction_depth
+            if depth is not None:
+                ids = [self.study.sample_ids[row] for row in chosen]
+                rows = rarefy_by_id(rows, ids, depth, seed)
+            yield self.fixed(rows, chosen)
 
     def _limit(self, rows: sparse.csr_matrix, rng: np.random.Generator | None) -> sparse.csr_matrix:
         """Keep at most ``token_limit`` ASVs a row: the most abundant, or drawn by abundance.

@@ -3,7 +3,7 @@
 Shapes: N samples, A ASVs, B samples of a batch, D width, O outputs, K clades, V covariate values.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,7 @@ def encode_asvs(model: SampleModel, study: Study, device: torch.device) -> Tenso
 @torch.no_grad()
 def pass_through(
     model: SampleModel,
-    batches: Sequence[Batch],
+    batches: Iterable[Batch],
     asv_AD: Tensor,
     covariates_NV: NDArray[np.float32] | None,
 ) -> Passed:
@@ -58,7 +58,7 @@ def pass_through(
 
 
 def on_device(
-    batches: Sequence[Batch], covariates_NV: NDArray[np.float32] | None, device: torch.device
+    batches: Iterable[Batch], covariates_NV: NDArray[np.float32] | None, device: torch.device
 ) -> Iterator[tuple[Batch, Tensor | None]]:
     """Each batch with its rows of the covariates, on the device."""
     start = 0

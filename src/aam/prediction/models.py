@@ -15,6 +15,7 @@ from aam.data.batches import Batch
 from aam.data.recipe import Recipe
 from aam.errors import UserError
 from aam.models.encoder import Encoded, Encoder
+from aam.models.memory import settled
 from aam.models.probe import ProbeModel
 from aam.models.supervised import SupervisedModel
 
@@ -61,7 +62,7 @@ class SampleModel(HasState, Protocol):
 
 def make_encoder(shape: ModelConfig, data: DataConfig) -> Encoder:
     """A fresh encoder."""
-    return Encoder(**asdict(shape), unifrac=data.unifrac, unifrac_alpha=data.unifrac_alpha)
+    return Encoder(**asdict(settled(shape)), unifrac=data.unifrac, unifrac_alpha=data.unifrac_alpha)
 
 
 def make_finetuned(

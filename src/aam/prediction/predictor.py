@@ -3,6 +3,7 @@
 Shapes: n samples that are predicted, O outputs, K clades.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ def predict(trained: "Trained", samples: Samples, batch_size: int = BATCH) -> Pr
     return Predictions(_with_reasons(columns, samples), _embeddings(study.sample_ids, clades_nK))
 
 
-def batches_of(trained: "Trained", samples: Samples, batch_size: int) -> list[Batch]:
+def batches_of(trained: "Trained", samples: Samples, batch_size: int) -> Iterator[Batch]:
     """The samples as the run's own evaluations would have drawn them."""
     maker = BatchMaker(
         samples.study,
