@@ -22,6 +22,7 @@ from aam.config import (
 )
 from aam.facts.reader import read_events
 from aam.facts.schema import validate
+from aam.loops.prepared import Prepared
 from aam.loops.run import Run
 from aam.loops.session import train
 from aam.training.task import Evaluation, StepOutput
@@ -138,11 +139,22 @@ def run_toy(
     inputs: Mapping[str, Path] | None = None,
     num_val: int = NUM_SAMPLES,
 ) -> float:
-    return train(
-        task,
-        config,
-        Run(run_dir=run_dir, resume=resume),
+    made = prepared(task, config, inputs, num_val)
+    return train(made, Run(run_dir=run_dir, resume=resume))
+
+
+def prepared(
+    task: ToyTask,
+    config: Config,
+    inputs: Mapping[str, Path] | None = None,
+    num_val: int = NUM_SAMPLES,
+) -> Prepared:
+    return Prepared(
+        task=task,
+        config=config,
         device=torch.device("cpu"),
+        maker=None,  # read by nothing that trains, as the split
+        split=None,
         metric_names=("total_loss", "mae", "grad_norm"),
         inputs=inputs or {},
         num_samples={"train": NUM_SAMPLES, "val": num_val, "test": 0},

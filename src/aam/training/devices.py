@@ -2,6 +2,8 @@
 
 import resource
 import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
@@ -51,6 +53,13 @@ def seed_everything(trainer: TrainerConfig) -> None:
     torch.manual_seed(trainer.seed)
     if trainer.num_threads is not None:
         torch.set_num_threads(trainer.num_threads)
+
+
+def autocast(trainer: TrainerConfig, device: torch.device) -> AbstractContextManager[Any]:
+    """What a forward pass is made in, by ``trainer.precision``."""
+    if trainer.precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def peak_memory_mib(device: torch.device) -> float:

@@ -7,7 +7,6 @@ them into updates, checkpoints and facts. It knows no loop, no plot and no file 
 import math
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -17,13 +16,14 @@ from aam.config import CheckpointConfig, TrainerConfig
 from aam.errors import NonFiniteError, StopAfterEpochError, UserError
 from aam.facts.listener import Progress
 from aam.facts.recorder import Recorder
-from aam.training.devices import peak_memory_mib
+from aam.training.devices import autocast, peak_memory_mib
 from aam.training.distributed import most, of_first
 from aam.training.early_stopping import EarlyStopping
 from aam.training.epoch import EpochSoFar
 from aam.training.gradients import clipped
-from aam.training.optim import Schedule
+from aam.training.optimizers import set_mode
 from aam.training.partners import Diagnosis, Keeper
+from aam.training.scheduling import Schedule
 from aam.training.shards import load_model, load_optimizer, whole
 from aam.training.signals import StopRequest, stop_by
 from aam.training.task import Task
@@ -102,6 +102,7 @@ class Engine:
         train = self._train(started)
         throughput = self.so_far.num_samples / self.so_far.seconds
         self.task.model.eval()
+        set_mode(self.optimizer, training=False)
         with torch.no_grad():
             evaluation = self.task.evaluate("val")
         val = dict(evaluation.metrics) if evaluation else {}
@@ -163,12 +164,13 @@ class Engine:
         ``started`` is when, by ``time.perf_counter``, a run that never stopped would have started.
         """
         self.task.model.train()
+        set_mode(self.optimizer, training=True)
         num_steps = self.task.num_steps()
         accumulate = min(self.trainer.accumulate, num_steps)
         batches = self.task.training_batches(self.epoch, self.so_far.steps)
         of_group: tuple[str, ...] = ()  # samples of the update at hand
         for step, batch in enumerate(batches, start=self.so_far.steps + 1):
-            with self._autocast():
+            with autocast(self.trainer, self.device):
                 output = self.task.step(batch)
             values = {name: float(value) for name, value in output.parts.items()}
             values["total_loss"] = float(output.loss.detach())
@@ -238,11 +240,6 @@ class Engine:
     def _progress(self, step: int, num_steps: int, values: Mapping[str, float]) -> Progress:
         shown = {**values, "lr": self.optimizer.param_groups[0]["lr"]}
         return Progress(self.epoch, self.trainer.epochs, step, num_steps, shown)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.trainer.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the run's future depends on; whole between two updates only."""
