@@ -47,6 +47,28 @@ def more_slots(batch: Batch) -> Batch:
     )
 
 
+@pytest.mark.parametrize("num_learned", [0, 1, 7, None])
+def test_some_asvs_alone_are_learned_through(study: Study, num_learned: int | None) -> None:
+    """The same distances, and the gradient that the others' embeddings as given numbers leave."""
+    encoder, batch = lively_encoder(), whole_batch(study)
+    learned_U = torch.rand(len(batch.tokens)).argsort() < (num_learned or len(batch.tokens))
+    learned_U &= num_learned != 0
+    rest = batch.asv_index, batch.counts, batch.mask
+    encoded = encoder(batch.tokens, *rest, learned_U)
+    encoder.unifrac.distances(encoded.clades_BK).sum().backward()
+    learning = [one for one in encoder.parameters() if one.grad is not None]
+    assert all(one.grad is not None for one in encoder.nucleotides.parameters())
+    found = [one.grad.clone() for one in learning]
+    encoder.zero_grad()
+
+    whole_UD = encoder.nucleotides(batch.tokens)
+    asv_UD = torch.where(learned_U[:, None], whole_UD, whole_UD.detach())
+    expected = encoder.from_asvs(asv_UD, *rest)
+    torch.testing.assert_close(encoded.clades_BK, expected.clades_BK)
+    encoder.unifrac.distances(expected.clades_BK).sum().backward()
+    torch.testing.assert_close(found, [one.grad for one in learning], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("patch_size", [1, 5])
 def test_predictions_depend_on_the_samples_alone(study: Study, patch_size: int) -> None:
     encoder = lively_encoder(patch_size=patch_size).eval()

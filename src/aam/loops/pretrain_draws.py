@@ -50,11 +50,21 @@ class Drawn:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingBatch:
-    """A training batch with its distances and the masked view of some of its ASVs."""
+    """A training batch with its distances and the masked view of some of its ASVs.
+
+    ``learned`` are the columns of the ASVs that distances are learned through; None for all.
+    """
 
     drawn: Drawn
     true_BB: NDArray[np.float64]
     view: MaskedView | None
+    learned: Tensor | None
+
+    def learns(self, columns_U: Tensor) -> Tensor | None:
+        """Which of these ASVs distances are learned through, bool [U]."""
+        if self.learned is None:
+            return None
+        return torch.isin(columns_U, self.learned.to(columns_U.device))
 
     def own(self) -> "TrainingBatch":
         """This rank's share of samples and masked ASVs; the distances stay those of all."""
@@ -65,6 +75,7 @@ class TrainingBatch:
             drawn=self.drawn.part(samples),
             true_BB=self.true_BB,
             view=None if view is None else view.part(own_rows(len(view.tokens))),
+            learned=self.learned,
         )
 
 
@@ -116,6 +127,7 @@ class Draws:
                 drawn=self._draw(batch, rng),
                 true_BB=self.targets.distances(batch.rows, batch.sample_ids),
                 view=self._mask(batch.tokens, rng, self.loop.masked_asvs),
+                learned=self._some_asvs(batch.columns, rng),
             )
 
     def hold(self, split: str) -> Held | None:
@@ -170,6 +182,14 @@ class Draws:
             fraction=self.loop.mask_fraction,
             spans=self.loop.mask_spans,
         )
+
+    def _some_asvs(self, columns_U: Tensor, rng: np.random.Generator) -> Tensor | None:
+        """A random share of a batch's ASVs, one at least."""
+        share = self.loop.gradient_asvs
+        if share == 1:
+            return None
+        num_learned = max(1, round(share * len(columns_U)))
+        return columns_U[torch.from_numpy(rng.permutation(len(columns_U))[:num_learned])]
 
     def _faith_pd(self, batch: Batch) -> Tensor:
         log_pd_B = np.log(np.maximum(self.targets.faith_pd(batch.rows), 1e-12))

@@ -74,7 +74,8 @@ class PretrainTask:
         own = given.own()
         batch = own.drawn.batch.to(self.device)
         encoder = self.model.encoder
-        encoded = encoder(batch.tokens, batch.asv_index, batch.counts, batch.mask)
+        learned_U = given.learns(batch.columns)
+        encoded = encoder(batch.tokens, batch.asv_index, batch.counts, batch.mask, learned_U)
         clades_BK = gathered(encoded.clades_BK.float(), len(given.true_BB))
         predicted_BB = encoder.unifrac.distances(clades_BK)
         true_BB = torch.from_numpy(given.true_BB).float().to(self.device)

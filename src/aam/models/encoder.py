@@ -58,10 +58,16 @@ class Encoder(nn.Module):
         )
 
     def forward(
-        self, tokens_UL: Tensor, asv_index_BS: Tensor, counts_BS: Tensor, mask_BS: Tensor
+        self,
+        tokens_UL: Tensor,
+        asv_index_BS: Tensor,
+        counts_BS: Tensor,
+        mask_BS: Tensor,
+        learned_U: Tensor | None = None,
     ) -> Encoded:
-        """Encode a batch (``aam.data.batches.Batch``)."""
-        return self.from_asvs(self.nucleotides(tokens_UL), asv_index_BS, counts_BS, mask_BS)
+        """Encode a batch (``aam.data.batches.Batch``); ``learned_U`` as in NucleotideEncoder."""
+        asv_UD = self.nucleotides(tokens_UL, learned_U)
+        return self.from_asvs(asv_UD, asv_index_BS, counts_BS, mask_BS)
 
     def from_asvs(
         self, asv_UD: Tensor, asv_index_BS: Tensor, counts_BS: Tensor, mask_BS: Tensor

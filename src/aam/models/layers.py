@@ -14,8 +14,7 @@ from torch.utils.checkpoint import checkpoint
 class Attention(nn.Module):
     """Multi-head self-attention with one fused projection and the fused kernel.
 
-    No dropout on the attention weights: it would leave the fused path and make the step 1.6 times
-    slower (``docs/performance.md``).
+    No dropout on the attention weights: it would leave the fused path.
     """
 
     def __init__(self, dim: int, num_heads: int) -> None:
@@ -27,7 +26,8 @@ class Attention(nn.Module):
     def forward(self, x_BLD: Tensor, mask_B11L: Tensor | None = None) -> Tensor:
         """Attend within each row; ``mask_B11L`` is True where a position may be attended to."""
         num_rows, num_positions, dim = x_BLD.shape
-        qkv = self.qkv(x_BLD).view(num_rows, num_positions, 3, self.num_heads, -1)
+        # Each size by name: there may be no rows.
+        qkv = self.qkv(x_BLD).unflatten(-1, (3, self.num_heads, dim // self.num_heads))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, L, D/H]
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_B11L)
         out: Tensor = self.out(y.transpose(1, 2).reshape(num_rows, num_positions, dim))
@@ -57,8 +57,8 @@ def _again(part: Callable[..., Tensor], *given: object) -> Tensor:
 class Block(nn.Module):
     """Pre-norm transformer layer (Xiong et al. 2020, "On layer normalization").
 
-    ``recompute`` says what is computed again in the backward pass instead of kept: of about 16
-    vectors a position, ``none`` keeps all, ``feedforward`` 7, and ``layer`` one.
+    ``recompute`` says what is computed again in the backward pass instead of kept: ``none``,
+    ``feedforward`` (the second half) or ``layer`` (all); ``aam.models.memory`` has what that saves.
     """
 
     def __init__(
