@@ -56,6 +56,24 @@ class SweepStoppedError(StopRequestedError):
         self.folder = folder
 
 
+# What is said of memory that is not to be had: torch's allocators, Apple's, C++'s, cuBLAS's.
+_NO_MEMORY = (
+    "not enough memory",
+    "can't allocate memory",
+    "out of memory",
+    "std::bad_alloc",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python's, numpy's, or what torch says of it on any device."""
+    if isinstance(error, MemoryError):
+        return True
+    # Torch's own class is a RuntimeError too; it is not loaded for it.
+    return isinstance(error, RuntimeError) and any(what in str(error) for what in _NO_MEMORY)
+
+
 class RankLostError(Exception):
     """Another of the processes that train together ended, died or fell silent."""
 

@@ -32,12 +32,13 @@ def raising(error):
         ("modle=small", "there is no config key modle; did you mean model?"),
         (
             "model=smal",
-            "there is no model=smal: there is base, large, small, tiny; did you mean model=small?",
+            "there is no model=smal: there is base, large, medium, small, tiny; did you mean "
+            "model=small?",
         ),
         (
             "loop=pretran",
-            "there is no loop=pretran: there is finetune, mlp, pretrain, probe, random_forest; did "
-            "you mean loop=pretrain?",
+            "there is no loop=pretran: there is finetune, lr_find, mlp, pretrain, probe, "
+            "random_forest; did you mean loop=pretrain?",
         ),
         (
             "optimizer.learning_rate=1",
@@ -46,7 +47,8 @@ def raising(error):
         ("trainer.epoch=3", "there is no config key trainer.epoch; did you mean trainer.epochs?"),
         (
             "model.name=base",
-            "there is no config key model.name; choose by model=, one of base, large, small, tiny",
+            "there is no config key model.name; choose by model=, one of base, large, medium, "
+            "small, tiny",
         ),
         ("+lrr=3", "there is no config key lrr; did you mean optimizer.lr?"),
         ("+model.dimm=3", "there is no config key model.dimm; did you mean model.dim?"),
@@ -259,7 +261,7 @@ def test_a_sweep_goes_on_after_a_job_that_fails(aam_train, loop, outputs):
             "there is no hydra/sweeper=optunna: there is basic, optuna; "
             "did you mean hydra/sweeper=optuna?",
         ),
-        ("model=tiny,nope", "there is no model=nope: there is base, large, small, tiny"),
+        ("model=tiny,nope", "there is no model=nope: there is base, large, medium, small, tiny"),
     ],
 )
 def test_a_mistake_in_a_sweep_leaves_no_run(aam_train, loop, outputs, argument, sentence):

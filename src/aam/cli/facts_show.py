@@ -137,7 +137,8 @@ def _curve(curve: Mapping[str, Mapping[str, Any]]) -> list[str]:
     last = curve["last"]["metrics"]
     shown = [("", "train_loss"), ("", "val_loss"), ("", "lr")]
     shown += [("val", name) for name in last["val"] if name != "total_loss"]
-    shown += [("train", "grad_norm")] if "grad_norm" in last["train"] else []
+    of_training = ("grad_norm", "suggested_lr", "steepest_lr", "tenth_lr")
+    shown += [("train", name) for name in of_training if name in last["train"]]
     rows = [["epoch", *(str(point["epoch"] + 1) for point in curve.values())]]
     for split, name in shown:
         values = [_value(point, split, name) for point in curve.values()]

@@ -45,7 +45,8 @@ class RunFolders(Callback):
         Of several processes that train together, the first makes it.
         """
         with _past_hydra():
-            if as_config(config).logging.save_artifacts and rank() == 0:
+            checked = as_config(config)
+            if checked.logging.save_artifacts and not checked.preflight and rank() == 0:
                 wanted = config.hydra.run.dir
                 if not (self.may_exist and Path(wanted).is_dir()):
                     config.hydra.run.dir = str(_make(config, "hydra.run.dir", wanted))
@@ -61,6 +62,8 @@ class RunFolders(Callback):
                     "a sweep with logging.save_artifacts=false would leave nothing to compare: "
                     "leave out one of the two"
                 )
+            if config.preflight or _is_swept(config, "preflight"):
+                raise UserError("preflight=true looks at one run: leave out --multirun")
             wanted = config.hydra.sweep.dir
             if is_launched():
                 raise UserError(
@@ -86,6 +89,12 @@ def _shared(config: DictConfig) -> Path | None:
         raise UserError(f"hydra.sweep.dir={folder} holds a sweep that is no search: give another")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _is_swept(config: DictConfig, key: str) -> bool:
+    """Whether jobs of a sweep get values of their own for it."""
+    given = [line.lstrip("+").lower() for line in config.hydra.overrides.task]
+    return any(line.startswith(f"{key}=") and line != f"{key}=false" for line in given)
 
 
 def _is_given(config: DictConfig, key: str) -> bool:

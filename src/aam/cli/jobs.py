@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from aam.cli.live_page import LivePage
 from aam.cli.logs import console, train_log
 from aam.cli.outcome import attempt
+from aam.cli.printing import show
 from aam.cli.resume import note, taken_up
 from aam.composing.compose import as_config
 from aam.config import Config
@@ -58,7 +59,8 @@ def resume(arguments: Sequence[str], page: LivePage) -> int:
     config, run_dir, changes = taken_up(arguments)
     if rank() > 0:
         run = Run(run_dir=None, resume=True)
-        return attempt(lambda: _train(config, run), arguments, None, config.checkpoint.exit_code)
+        code = config.checkpoint.exit_code
+        return attempt(lambda: _train(config, run), arguments, None, code, is_training=True)
     noted = note(run_dir, changes) if changes else None
     with train_log(run_dir):
         _log.info("%s", shlex.join(["aam-train", *arguments]))
@@ -70,6 +72,7 @@ def resume(arguments: Sequence[str], page: LivePage) -> int:
             arguments,
             run_dir,
             config.checkpoint.exit_code,
+            is_training=True,
         )
     if noted is not None and code == EXIT_USER_ERROR:
         noted.unlink()  # refused: nothing was changed
@@ -83,7 +86,7 @@ def _run(composed: DictConfig, page: LivePage, *, is_alone: bool) -> tuple[int, 
     hydra = HydraConfig.get()
     overrides = list(hydra.overrides.task)
     is_sweep = not OmegaConf.is_missing(hydra.job, "num")
-    is_kept = composed.logging.save_artifacts and rank() == 0
+    is_kept = composed.logging.save_artifacts and not composed.preflight and rank() == 0
     run_dir = Path(hydra.runtime.output_dir) if is_kept else None
     if is_sweep:
         print(f"\nJob {hydra.job.num} of the sweep: {' '.join(overrides)}", flush=True)
@@ -101,7 +104,8 @@ def _run(composed: DictConfig, page: LivePage, *, is_alone: bool) -> tuple[int, 
         _log.info("%s", shlex.join(["aam-train", *overrides]))
         if composed.monitor and run_dir is not None:
             page.show(Path(hydra.sweep.dir) if is_sweep else run_dir)
-        code = attempt(train, overrides, run_dir, composed.checkpoint.exit_code)
+        interrupted = composed.checkpoint.exit_code
+        code = attempt(train, overrides, run_dir, interrupted, is_training=True)
     return code, values[0] if values else None
 
 
@@ -109,7 +113,17 @@ def _train(config: Config, run: Run) -> None:
     from aam.training.distributed import joined
 
     with joined(config.trainer, partial(_tell, run.run_dir)):
-        find_loop(config.loop.name)(config, run)
+        if config.preflight:
+            _look(config)
+        else:
+            find_loop(config.loop.name)(config, run)
+
+
+def _look(config: Config) -> None:
+    from aam.cli.preflight_text import preflight_text
+    from aam.loops.preflight import preflight
+
+    show(preflight_text(preflight(config)))
 
 
 def _tell(run_dir: Path | None, error: Exception) -> None:

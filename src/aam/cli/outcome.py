@@ -17,6 +17,7 @@ from aam.errors import (
     StopRequestedError,
     SweepStoppedError,
     UserError,
+    is_out_of_memory,
 )
 from aam.facts.summary import has_checkpoint
 
@@ -29,16 +30,19 @@ def attempt(
     arguments: Sequence[str],
     run_dir: Path | None = None,
     interrupted: int = EXIT_INTERRUPTED,
+    *,
+    is_training: bool = False,
 ) -> int:
     """Do it; if it fails, log one sentence and give the exit code.
 
     ``arguments`` are those of the command line that it came from, ``interrupted`` is the code of a
-    run that was stopped and can go on.
+    run that was stopped and can go on. Where memory ran out, one ``is_training`` is told how to do
+    with less.
     """
     try:
         action()
     except (Exception, KeyboardInterrupt, StopRequestedError) as error:
-        code, sentence = _judge(error, arguments, run_dir)
+        code, sentence = _judge(error, arguments, run_dir, is_training)
         if code == EXIT_INTERRUPTED:
             code = interrupted
         level = logging.WARNING if code == EXIT_OK else logging.ERROR
@@ -47,7 +51,9 @@ def attempt(
     return EXIT_OK
 
 
-def _judge(error: BaseException, arguments: Sequence[str], run_dir: Path | None) -> tuple[int, str]:
+def _judge(
+    error: BaseException, arguments: Sequence[str], run_dir: Path | None, is_training: bool
+) -> tuple[int, str]:
     if isinstance(error, UserError):
         return EXIT_USER_ERROR, str(error)
     if _is_of_hydra(error):
@@ -72,6 +78,9 @@ def _judge(error: BaseException, arguments: Sequence[str], run_dir: Path | None)
             what = (error.strerror or what) + (f" ({error.filename})" if error.filename else "")
         go_on = f"; {_go_on(run_dir)}" if _can_resume(run_dir) else ""
         return EXIT_FAILED, f"{what}{_kept(run_dir)}{go_on}"
+    if is_out_of_memory(error):
+        spare = f"; {_spare(run_dir)}" if is_training else ""
+        return EXIT_FAILED, f"out of memory{_kept(run_dir)}{spare}"
     where = "set HYDRA_FULL_ERROR=1 to see the traceback"
     if run_dir is not None:
         where = f"the traceback is in {run_dir / 'train.log'}"
@@ -97,6 +106,14 @@ def _kept(run_dir: Path | None) -> str:
     if run_dir is None:
         return ""
     return ". What was saved is intact" if _can_resume(run_dir) else ". Nothing had been saved yet"
+
+
+def _spare(run_dir: Path | None) -> str:
+    """How a training does with less memory."""
+    less = "a lower data.batch_size or data.token_limit, or a smaller model="
+    if not _can_resume(run_dir):
+        return f"a training takes less with trainer.memory_gib=, {less}"
+    return f"{_go_on(run_dir)} trainer.memory_gib=GIB, or start anew with {less}"
 
 
 def _go_on(run_dir: Path | None) -> str:

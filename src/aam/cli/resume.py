@@ -46,15 +46,7 @@ def taken_up(arguments: Sequence[str]) -> tuple["Config", Path, list[str]]:
     saved = _saved(run_dir)
     for noted in _notes(run_dir):
         saved = _changed(saved, noted)
-    config = as_config(_changed(saved, overrides))
-    max_lr = config.scheduler.get("max_lr")
-    is_rate_given = any(override.startswith("optimizer.lr=") for override in overrides)
-    if is_rate_given and max_lr not in (None, config.optimizer["lr"]):
-        raise UserError(
-            f"scheduler.max_lr={max_lr} is the learning rate of this run, so optimizer.lr has no "
-            "say: leave it out"
-        )
-    return config, run_dir, overrides
+    return as_config(_changed(saved, overrides)), run_dir, overrides
 
 
 def note(run_dir: Path, overrides: Sequence[str]) -> Path:

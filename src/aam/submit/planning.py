@@ -86,6 +86,8 @@ def _planned(number: int, overrides: Sequence[str]) -> PlannedJob:
         raise UserError(
             "a job with logging.save_artifacts=false would leave nothing behind: leave it out"
         )
+    if config.preflight:
+        raise UserError("preflight=true prints what it sees: give it to aam-train")
     if config.checkpoint.exit_code != EXIT_INTERRUPTED:
         raise UserError(
             f"checkpoint.exit_code={config.checkpoint.exit_code} is not what schedulers are told "
