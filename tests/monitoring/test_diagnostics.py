@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +315,9 @@ def test_the_folder_of_a_run_says_how_it_was_started(tmp_path: Path) -> None:
     plan = Plan.of(tmp_path, meta)
     assert (plan.overrides, plan.scheduler, plan.num_epochs) == (("loop=mlp",), "constant", 9)
     assert plan.run_dir == str(tmp_path)
+    assert plan.is_per_update
+    OmegaConf.save({"scheduler": {"per": "epoch"}}, tmp_path / ".hydra" / "config.yaml")
+    assert not Plan.of(tmp_path, meta).is_per_update
 
 
 @pytest.mark.parametrize(
@@ -341,6 +345,8 @@ def test_advice_knows_of_clipping_and_of_a_warmup_that_may_be_longer() -> None:
     assert last_advice("a short warmup", long)["short_warmup"] == (
         "start anew and warm up longer: aam-train scheduler.warmup_steps=216"
     )
+    by_epochs = replace(long, is_per_update=False)
+    assert "at half the rate" in last_advice("a short warmup", by_epochs)["short_warmup"]
 
 
 # The numbers.

@@ -49,6 +49,7 @@ FILES = {
     for kind, (minimal, standard, full) in OF_KIND.items()
 }
 CONFIG_NAMES = tuple(FILES["regression"])
+FILES["lr_find"] = {name: {"lr_find"} for name in CONFIG_NAMES} | {"none": set()}
 
 
 @pytest.mark.parametrize("name", CONFIG_NAMES)
@@ -109,6 +110,7 @@ def test_the_kind_of_a_run_is_said_by_its_newest_start(make_event: Callable[...,
     resumed = make_event("on_resume", epoch=1) | {"meta": meta}
     assert kind_of([]) == kind_of([start, epoch]) == UNSUPERVISED
     assert kind_of([start, epoch, resumed, epoch]) == "classification"
+    assert kind_of([start | {"loop": "lr_find"}, epoch]) == "lr_find"
 
 
 def test_a_family_is_switched_by_its_own_config() -> None:

@@ -1,7 +1,8 @@
 """The settings of each loop: the group ``loop`` has those of the loop that was chosen."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
 
 from aam.config.checks import above_zero, at_least, fraction_below_one, one_of
 from aam.errors import UserError
@@ -33,6 +34,7 @@ class PretrainConfig(LoopConfig):
     mask_fraction: float = 0.15
     mask_spans: bool = False
     masked_asvs: float = 0.25
+    gradient_asvs: float = 1.0
     max_eval_samples: int = 512
     min_updates: int = 50
 
@@ -40,7 +42,7 @@ class PretrainConfig(LoopConfig):
         at_least("loop", self, min_updates=1, max_eval_samples=2)
         at_least("loop", self, nuc_weight=0, faith_pd_weight=0, count_weight=0)
         above_zero("loop", self, "unifrac_weight")
-        for key in ("mask_fraction", "masked_asvs"):
+        for key in ("mask_fraction", "masked_asvs", "gradient_asvs"):
             if not 0 < getattr(self, key) <= 1:
                 raise UserError(f"loop.{key}={getattr(self, key)} must lie in (0, 1]")
 
@@ -154,6 +156,52 @@ class ProbeConfig(SupervisedConfig):
         one_of("loop.estimator", self.estimator, known)
 
 
+@dataclass(kw_only=True)
+class LrFindConfig(LoopConfig):
+    """How ``loop=lr_find`` raises the learning rate, and of which loop (``of``).
+
+    ``settings`` are those of that loop, where they are not its defaults.
+    """
+
+    takes = FinetuneConfig.takes
+    name: str = "lr_find"
+    of: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    min_lr: float = 1e-6
+    max_lr: float = 10.0
+    num_updates: int = 200
+    smoothing: float = 0.8
+    explosion: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.of is not None:
+            one_of("loop.of", self.of, ("pretrain", "finetune", "mlp"))
+        at_least("loop", self, num_updates=50)
+        above_zero("loop", self, "min_lr", "max_lr", "explosion")
+        fraction_below_one("loop", self, "smoothing")
+        if self.max_lr <= self.min_lr:
+            raise UserError(f"loop.max_lr={self.max_lr} must be above loop.min_lr={self.min_lr}")
+        if self.explosion <= 1:
+            raise UserError(f"loop.explosion={self.explosion} must be above 1")
+
+    def examined(self, targets: Sequence[str]) -> LoopConfig:
+        """The settings of the loop whose rate is looked for.
+
+        Raises
+        ------
+        UserError
+            If ``settings`` has a key that this loop has not, or a value that it refuses.
+        """
+        name = self.of or ("finetune" if targets else "pretrain")
+        known = tuple(one.name for one in fields(LOOPS[name]) if one.name != "name")
+        for key in self.settings:
+            one_of("a key of loop.settings", key, known)
+        try:
+            return LOOPS[name](**self.settings)
+        except TypeError as error:
+            raise UserError(f"loop.settings={self.settings} has a wrong value: {error}") from None
+
+
 # By name; a loop that is not here (``docs/extending.md``) has ``LoopConfig``.
 LOOPS: dict[str, type[LoopConfig]] = {
     "pretrain": PretrainConfig,
@@ -161,4 +209,5 @@ LOOPS: dict[str, type[LoopConfig]] = {
     "mlp": MlpConfig,
     "random_forest": ForestConfig,
     "probe": ProbeConfig,
+    "lr_find": LrFindConfig,
 }

@@ -1,13 +1,14 @@
 """A whole run, and the checks across its groups."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from aam.config.checks import numbers, one_of
+from aam.config.checks import one_of
 from aam.config.data import BaselinesConfig, DataConfig, SplitConfig
 from aam.config.logging import LoggingConfig
-from aam.config.loops import LoopConfig, PretrainConfig, SupervisedConfig
+from aam.config.loops import LoopConfig, LrFindConfig, PretrainConfig, SupervisedConfig
+from aam.config.optimizing import check_optimizing
 from aam.config.submit import SubmitConfig
 from aam.config.training import (
     CheckpointConfig,
@@ -50,6 +51,7 @@ class Config:
     submit: SubmitConfig = field(default_factory=SubmitConfig)
     run_name: str | None = None
     monitor: bool = False
+    preflight: bool = False
     optimized_metric: str | None = None
 
     def __post_init__(self) -> None:
@@ -62,18 +64,32 @@ class Config:
         if self.task is not None:
             one_of("task", self.task, ("regression", "classification"))
         # Before a run folder is made; torch, which knows the rest, is loaded later.
-        numbers("optimizer", self.optimizer, "lr", "weight_decay")
-        numbers("scheduler", self.scheduler, "warmup_steps", "min_ratio", "factor", "patience")
+        check_optimizing(self.optimizer, self.scheduler)
         self._refuse_unread()
         if self.monitor and not self.logging.save_artifacts:
             raise UserError(
                 "monitor=true shows what a run writes, and logging.save_artifacts=false writes "
                 "nothing: leave out one of the two"
             )
+        if self.monitor and self.preflight:
+            raise UserError(
+                "preflight=true writes nothing that monitor=true could show: leave out one"
+            )
+        if self.preflight and isinstance(self.loop, LrFindConfig):
+            raise UserError(
+                "preflight=true looks at a training: leave out loop=lr_find, or choose the loop "
+                "whose learning rate it looks for"
+            )
         if isinstance(self.loop, SupervisedConfig) and not self.data.targets:
             raise UserError(
                 f"loop={self.loop.name} predicts a metadata column; say which by data.target="
             )
+        if isinstance(self.loop, LrFindConfig):
+            self.of_examined(self.loop)  # with the checks of the loop that is examined
+
+    def of_examined(self, search: LrFindConfig) -> "Config":
+        """This run, were it a training by the loop whose learning rate is looked for."""
+        return replace(self, loop=search.examined(self.data.targets))
 
     def _refuse_unread(self) -> None:
         """No setting is passed over in silence."""

@@ -12,27 +12,32 @@ from aam.errors import (
     UserError,
 )
 
+RECOMPUTED = ("none", "feedforward", "layer")  # ``aam.models.layers.Block``
 _TAKEN_CODES = (EXIT_OK, EXIT_FAILED, EXIT_USER_ERROR, EXIT_NOTHING_TO_RESUME)
 
 
 @dataclass(kw_only=True)
 class ModelConfig:
-    """The shape of the encoder."""
+    """The shape of the encoder.
+
+    ``asv_chunk_size`` and ``activation_checkpointing`` do not shape what is learned: null leaves
+    them to the program (``aam.models.memory``).
+    """
 
     dim: int = 32
     num_heads: int = 2
     nucleotide_layers: int = 1
     sample_layers: int = 1
-    patch_size: int = 5
+    patch_size: int = 10
     max_length: int = 300
     num_clades: int = 128
     sample_dropout: float = 0.0
-    asv_chunk_size: int = 64
-    activation_checkpointing: str = "none"
+    asv_chunk_size: int | None = None
+    activation_checkpointing: str | None = None
 
     def __post_init__(self) -> None:
-        checkpointing = self.activation_checkpointing
-        one_of("model.activation_checkpointing", checkpointing, ("none", "feedforward", "layer"))
+        if self.activation_checkpointing is not None:
+            one_of("model.activation_checkpointing", self.activation_checkpointing, RECOMPUTED)
         at_least("model", self, dim=1, num_heads=1, nucleotide_layers=1, sample_layers=0)
         at_least("model", self, patch_size=1, max_length=1, num_clades=1, asv_chunk_size=1)
         fraction_below_one("model", self, "sample_dropout")
@@ -54,6 +59,8 @@ class TrainerConfig:
     device: str = "auto"
     precision: str = "fp32"
     num_threads: int | None = None
+    memory_gib: float | None = None
+    compile: bool = False
     strategy: str = "auto"
     wait_minutes: float = 60
 
@@ -61,7 +68,7 @@ class TrainerConfig:
         one_of("trainer.precision", self.precision, ("fp32", "bf16"))
         one_of("trainer.strategy", self.strategy, ("auto", "ddp", "fsdp"))
         at_least("trainer", self, epochs=1, accumulate=1, num_threads=1, seed=0)
-        above_zero("trainer", self, "max_minutes", "max_grad_norm", "wait_minutes")
+        above_zero("trainer", self, "max_minutes", "max_grad_norm", "wait_minutes", "memory_gib")
         if self.seed >= 2**63:  # the most that torch takes
             raise UserError(f"trainer.seed={self.seed} must be below 2^63")
 

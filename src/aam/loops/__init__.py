@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from aam.config import Config
 from aam.errors import UserError
 from aam.loops.run import Run
+
+if TYPE_CHECKING:
+    from aam.loops.prepared import Prepared
 
 # Names rather than functions: a loop and what it needs are imported when it is asked for.
 DISPATCH = {
@@ -15,6 +19,7 @@ DISPATCH = {
     "probe": "aam.loops.probe:probe",
     "random_forest": "aam.loops.random_forest:random_forest",
     "mlp": "aam.loops.mlp:mlp",
+    "lr_find": "aam.loops.lr_find:lr_find",
 }
 
 
@@ -33,3 +38,13 @@ def find_loop(name: str) -> Callable[[Config, Run], float]:
     module, _, function = DISPATCH[name].partition(":")
     loop: Callable[[Config, Run], float] = getattr(import_module(module), function)
     return loop
+
+
+def find_prepare(name: str) -> "Callable[[Config, Run], Prepared] | None":
+    """What builds all that ``loop=NAME`` trains with: ``prepare`` of its file.
+
+    None where there is no such function, as of loops that fit at once. Raises as ``find_loop``.
+    """
+    prepare: Callable[[Config, Run], Prepared] | None
+    prepare = getattr(import_module(find_loop(name).__module__), "prepare", None)
+    return prepare

@@ -14,6 +14,8 @@ from aam.data.batches import Batch
 from aam.errors import UserError
 from aam.loops.beside import Beside
 from aam.loops.calibrated import keep_calibration
+from aam.loops.machine import fit_to_machine
+from aam.loops.prepared import Prepared
 from aam.loops.pretrained import build_encoder, inputs_of
 from aam.loops.run import Run
 from aam.loops.session import train
@@ -29,6 +31,17 @@ from aam.training.distributed import gathered, mean_of_all, own_rows
 
 def finetune(config: Config, run: Run) -> float:
     """Build data, model and baselines, train, and return the best value of the watched figure."""
+    return train(prepare(config, run), run)
+
+
+def prepare(config: Config, run: Run) -> Prepared:
+    """Build data and model.
+
+    Raises
+    ------
+    UserError
+        As ``load_supervised`` and ``build_encoder`` do; or a loss needs a tree that is not given.
+    """
     device = pick_device(config.trainer)
     seed_everything(config.trainer)
     data = load_supervised(config, run)
@@ -37,6 +50,7 @@ def finetune(config: Config, run: Run) -> float:
     weights = {"unifrac_loss": loop.unifrac_weight, "count_loss": loop.count_weight}
     weights = {name: weight for name, weight in weights.items() if weight}
     encoder, config = build_encoder(config, run)
+    fit_to_machine(encoder, config, data.maker(), data.split.train, device)
     targets = None
     if "unifrac_loss" in weights:
         if data.study.tree is None and config.data.distances is None:
@@ -45,11 +59,12 @@ def finetune(config: Config, run: Run) -> float:
     model = make_finetuned(encoder, config.model, loop, data.recipe)
     predictor = EncoderPredictor(model, data, device, targets)
     predictor.standardise()
-    return train(
-        TargetTask(predictor, data, device, weights),
-        config,
-        run,
+    return Prepared(
+        task=TargetTask(predictor, data, device, weights),
+        config=config,
         device=device,
+        maker=data.maker(),
+        split=data.split,
         metric_names=("total_loss", "target_loss", *weights, "grad_norm"),
         inputs=inputs_of(config, data.study.files),
         num_samples=data.num_samples,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aam.config import one_of
 from aam.data.predictions import prediction_table
-from aam.errors import StopRequestedError, UserError
+from aam.errors import UserError
 from aam.facts.meta import run_metadata
 from aam.facts.recorder import Recorder
 from aam.loops.beside import Beside
@@ -21,7 +21,7 @@ from aam.loops.pretrained import inputs_of
 from aam.loops.run import Run
 from aam.loops.supervised import Supervised
 from aam.loops.target_task import TABLES
-from aam.loops.telling import as_fact, start_facts, test_facts, why
+from aam.loops.telling import ends_told, start_facts, test_facts
 from aam.losses.metrics import judge
 from aam.monitoring.orchestrator import listeners
 from aam.training.distributed import num_ranks
@@ -74,14 +74,8 @@ def fit_and_record(
             num_samples=data.num_samples,
         ) | {"num_epochs": 1}
         recorder.emit("on_start", **start_facts(meta, beside, keeper))
-        try:
+        with ends_told(recorder):
             return _fit(data, beside, recorder, keeper, fit)
-        except (StopRequestedError, KeyboardInterrupt) as stop:
-            recorder.emit("on_stop", epoch=0, step=0, reason=why(stop))
-            raise
-        except Exception as error:
-            recorder.emit("on_exception", epoch=0, step=0, error=as_fact(error))
-            raise
     finally:
         recorder.close()
 

@@ -13,6 +13,7 @@ from aam.baselines.features import centred_log_ratios
 from aam.config import Config, MlpConfig
 from aam.data.batches import Batch
 from aam.loops.beside import Beside
+from aam.loops.prepared import Prepared
 from aam.loops.run import Run
 from aam.loops.session import train
 from aam.loops.supervised import Supervised, load_supervised
@@ -22,14 +23,20 @@ from aam.training.devices import pick_device, seed_everything
 
 def mlp(config: Config, run: Run) -> float:
     """Build data, network and baselines, train, and return the best value of the watched figure."""
+    return train(prepare(config, run), run)
+
+
+def prepare(config: Config, run: Run) -> Prepared:
+    """Build data and network; raises as ``load_supervised`` does."""
     device = pick_device(config.trainer)
     seed_everything(config.trainer)
     data = load_supervised(config, run)
-    return train(
-        TargetTask(CountPredictor(data, device), data, device),
-        config,
-        run,
+    return Prepared(
+        task=TargetTask(CountPredictor(data, device), data, device),
+        config=config,
         device=device,
+        maker=data.maker(),
+        split=data.split,
         metric_names=("total_loss", "target_loss", "grad_norm"),
         inputs=data.study.files,
         num_samples=data.num_samples,

@@ -1,9 +1,8 @@
 """What all training loops share: a task and a config → a recorded, resumable training."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from aam.facts.meta import run_metadata
 from aam.facts.reader import epoch_events, read_events
 from aam.facts.recorder import Recorder
 from aam.loops.beside import Beside
+from aam.loops.prepared import Prepared
 from aam.loops.resuming import refuse_other_inputs, refuse_other_settings
 from aam.loops.run import Run
 from aam.loops.telling import as_fact, planned, start_facts, test_facts, why
@@ -22,42 +22,28 @@ from aam.monitoring.orchestrator import listeners
 from aam.training.distributed import at_loss, explained, is_first, num_ranks, of_first
 from aam.training.early_stopping import EarlyStopping
 from aam.training.engine import Engine
-from aam.training.optim import Schedule, build_optimizer
+from aam.training.optimizers import build_optimizer
 from aam.training.run_folder import RunFolder
+from aam.training.scheduling import Schedule
 from aam.training.shards import load_model
 from aam.training.spread import Spread, spread
 from aam.training.task import Task
 
 
-def train(
-    task: Task,
-    config: Config,
-    run: Run,
-    *,
-    device: torch.device,
-    metric_names: Sequence[str],
-    inputs: Mapping[str, Path],
-    num_samples: Mapping[str, int],
-    beside: Beside | None = None,
-    lr_scales: Mapping[str, float] | None = None,
-    finish: Callable[[int], None] | None = None,
-) -> float:
+def train(made: Prepared, run: Run) -> float:
     """Train the task, look at the test set once, and return the best watched value.
-
-    ``beside`` is what a supervised loop adds: the target and its baselines. ``lr_scales`` gives
-    parameters whose names begin so a share of the learning rate. ``finish`` is called with the best
-    epoch (from 1) when the best model is in place, in eval mode, and before it is tested.
 
     Raises
     ------
     NonFiniteError, StopRequestedError
         After the fact of it is written.
     """
-    watched = _watched(config, task, num_samples)
+    config, device, num_samples = made.config, made.device, made.num_samples
+    watched = _watched(config, made.task, num_samples)
     _refuse_empty_shares(config, num_samples)
-    task = spread(task, config.trainer, device)
-    beside = beside if is_first() else None
-    names = [*metric_names, *(beside.names() if beside else ())]
+    task = spread(made.task, config.trainer, device)
+    beside = made.beside if is_first() else None
+    names = [*made.metric_names, *(beside.names() if beside else ())]
     recorder = Recorder(run.run_dir, loop=config.loop.name, metric_names=names, resume=run.resume)
     try:
         # What FSDP leaves of a parameter on one rank makes no histogram.
@@ -68,14 +54,15 @@ def train(
         keeper = RunFolder(run.run_dir, kept)
         meta = of_first(
             lambda: run_metadata(
-                seed=config.trainer.seed, device=str(device), inputs=inputs, num_samples=num_samples
+                seed=config.trainer.seed,
+                device=str(device),
+                inputs=made.inputs,
+                num_samples=num_samples,
             )
         )
         meta |= planned(config) | {"num_ranks": num_ranks()}
         diagnosis = GuardedDiagnosis(config.logging.diagnostics, Plan.of(run.run_dir, meta))
-        engine = _engine(
-            task, config, watched, recorder, keeper, device, lr_scales or {}, diagnosis
-        )
+        engine = _engine(task, made, watched, recorder, keeper, diagnosis)
         known = start_facts(meta, beside, keeper)
         with engine.stop:
             if run.resume:
@@ -96,7 +83,7 @@ def train(
                 recorder.emit("on_start", **known)
                 keeper.save_last(engine.state_dict())  # a run killed in its first epoch resumes too
             at_loss(lambda error: _record_error(error, engine, recorder, diagnosis))
-            _record(task, engine, recorder, keeper, beside, finish, diagnosis)
+            _record(task, engine, recorder, keeper, beside, made.finish, diagnosis)
         best = engine.stopping.best_value
         return float("nan") if best is None else best
     finally:
@@ -130,20 +117,18 @@ def _refuse_empty_shares(config: Config, num_samples: Mapping[str, int]) -> None
 
 def _engine(
     task: Task,
-    config: Config,
+    made: Prepared,
     watched: str,
     recorder: Recorder,
     keeper: RunFolder,
-    device: torch.device,
-    lr_scales: Mapping[str, float],
     diagnosis: Diagnosis,
 ) -> Engine:
-    optimizer = build_optimizer(config.optimizer, task.model, lr_scales)
-    num_updates = -(-task.num_steps() // min(config.trainer.accumulate, task.num_steps()))
+    config = made.config
+    optimizer = build_optimizer(config.optimizer, task.model, made.lr_scales)
     schedule = Schedule(
         config.scheduler,
         optimizer,
-        num_updates=num_updates * config.trainer.epochs,
+        num_updates=made.updates_an_epoch * config.trainer.epochs,
         num_epochs=config.trainer.epochs,
     )
     stopping = EarlyStopping(metric=watched, patience=config.early_stopping.patience)
@@ -156,7 +141,7 @@ def _engine(
         stopping=stopping,
         recorder=recorder,
         keeper=keeper,
-        device=device,
+        device=made.device,
         diagnosis=diagnosis,
     )
 

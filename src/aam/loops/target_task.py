@@ -139,7 +139,7 @@ class TargetTask:
         """Raw outputs [N, O] of a part, and the target loss of each of its batches."""
         if split not in self._held:
             seed = self.data.config.trainer.seed
-            self._held[split] = self.maker.fixed_batches(samples, EVAL_BATCH, seed)
+            self._held[split] = list(self.maker.fixed_batches(samples, EVAL_BATCH, seed))
         self.predictor.prepare()
         raws, losses = [], []
         for given in self._held[split]:

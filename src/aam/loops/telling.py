@@ -1,10 +1,13 @@
 """What the events of all loops say, whatever is trained."""
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aam.config import Config
-from aam.errors import NonFiniteError
+from aam.errors import NonFiniteError, StopRequestedError
+from aam.facts.recorder import Recorder
 from aam.loops.beside import Beside
 from aam.training.run_folder import RunFolder
 from aam.training.task import Evaluation
@@ -38,6 +41,19 @@ def test_facts(evaluation: Evaluation, beside: Beside | None, keeper: RunFolder)
         tables |= beside.tables("test")
         metrics |= beside.figures("test")
     return {"metrics": {"test": metrics}, "artifacts": keeper.save_tables(tables)}
+
+
+@contextmanager
+def ends_told(recorder: Recorder) -> Iterator[None]:
+    """Of a run without checkpoints: whatever ends it early is a fact before it goes up."""
+    try:
+        yield
+    except (StopRequestedError, KeyboardInterrupt) as stop:
+        recorder.emit("on_stop", epoch=0, step=0, reason=why(stop))
+        raise
+    except Exception as error:
+        recorder.emit("on_exception", epoch=0, step=0, error=as_fact(error))
+        raise
 
 
 def why(stop: BaseException) -> str:

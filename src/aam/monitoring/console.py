@@ -89,6 +89,7 @@ class Console:
             best=self._best,
             meta=self._meta,
             test=self._test,
+            lr=self._last["metrics"]["train"].get("suggested_lr"),
             judged=self._judged,
             run_dir=self._run_dir,
         )

@@ -9,7 +9,7 @@ from aam.errors import shown
 from aam.monitoring.diagnostics import Spell, spells
 from aam.monitoring.scores import of_model
 from aam.monitoring.verdict import COLUMNS, verdict
-from aam.monitoring.wording import near, number, span
+from aam.monitoring.wording import near, number, rate, span
 
 _COMMAND = ": aam-train "
 _MAX_SPELLS = 4
@@ -24,6 +24,8 @@ class End:
     meta: Mapping[str, Any]
     test: Mapping[str, Any] | None
     """The ``on_test_end`` event."""
+    lr: float | None
+    """The learning rate that a search suggests."""
     judged: Sequence[dict[str, Any]]
     """The events that hold findings, as :func:`aam.monitoring.diagnostics.spells` takes them."""
     run_dir: Path | None
@@ -35,6 +37,8 @@ def end_report(end: End) -> list[str]:
     if end.best is not None:
         value = number(end.best["value"])
         lines.append(f"Best epoch: {end.best['epoch'] + 1} ({end.best['metric']} {value})")
+    if end.lr is not None:
+        lines.append(f"Suggested: optimizer.lr={rate(end.lr)}")
     if end.test is not None:
         lines += _tested(end.test, end.meta)
     lines += diagnosis(spells(end.judged))

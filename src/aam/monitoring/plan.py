@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from aam.config import FamilyConfig, LoggingConfig, TagsConfig, one_of
 from aam.config.logging import PLOTS
 from aam.monitoring.families import FAMILIES
-from aam.monitoring.families.base import UNSUPERVISED
+from aam.monitoring.families.base import LR_FIND, UNSUPERVISED
 
 
 class Row(NamedTuple):
@@ -38,6 +38,7 @@ TABLE = (
     Row("confusion_matrix", "on_test_end", "minimal", ("predictions", "test")),
     Row("roc_pr", "on_validation_improved", "standard", ("predictions", "best")),
     Row("roc_pr", "on_test_end", "standard", ("predictions", "test")),
+    Row("lr_find", "on_epoch_end", "minimal", ("curves",)),
 )
 FAMILY_NAMES = tuple(sorted(FAMILIES))
 
@@ -66,9 +67,12 @@ class Plan(NamedTuple):
 
 
 def kind_of(events: Iterable[dict[str, Any]]) -> str:
-    """What a run learns, by its start: a task (``meta.target``), or nothing that has labels."""
-    targets = [event["meta"].get("target") for event in events if event["meta"] is not None]
-    return targets[-1]["task"] if targets and targets[-1] else UNSUPERVISED
+    """What a run learns, by its start: a task (``meta.target``), no labels, a learning rate."""
+    starts = [event for event in events if event["meta"] is not None]
+    if starts and starts[-1]["loop"] == LR_FIND:
+        return LR_FIND
+    target = starts[-1]["meta"].get("target") if starts else None
+    return target["task"] if target else UNSUPERVISED
 
 
 def plan(logging: LoggingConfig, kind: str | None = None) -> list[Drawing]:
@@ -88,7 +92,8 @@ def look_up(logging: LoggingConfig, kind: str | None = None) -> Plan:
     found = Plan([], {})
     for row in TABLE:
         family = FAMILIES[row.family]
-        if kind not in (None, family.kind or kind):
+        of_any = family.kind is None and kind != LR_FIND
+        if kind is not None and not of_any and kind != family.kind:
             continue
         config = logging.families.get(row.family, FamilyConfig())
         drawing = Drawing(

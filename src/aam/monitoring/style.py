@@ -92,6 +92,7 @@ NAMES = {
     "auroc": "AUROC",
     "grad_norm": "Gradient norm",
     "lr": "Learning rate",
+    "suggested_lr": "Suggested rate",
 }
 
 BASELINE_NAMES = {

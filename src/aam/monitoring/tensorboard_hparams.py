@@ -43,7 +43,7 @@ PLUMBING = (
     "scheduler._target_",
     "scheduler.per",
     "scheduler.num_steps",
-    "scheduler.total_steps",
+    "scheduler.total_iters",
     "data.table",
     "data.tree",
     "data.rep_seqs",

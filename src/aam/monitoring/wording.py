@@ -53,6 +53,11 @@ def number(value: float | None, sign: str = "") -> str:
     return f"{value:{sign}.3g}"
 
 
+def rate(value: float) -> str:
+    """A learning rate, as one would set it: two significant digits."""
+    return f"{value:.2g}"
+
+
 def duration(seconds: float) -> str:
     """Hours, minutes and seconds: ``1:02:03`` or ``02:03``."""
     minutes, rest = divmod(round(seconds), 60)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from aam.monitoring.diagnostics.history import WINDOW, History, median_of
 from aam.monitoring.diagnostics.plan import Plan
 
-_WARMED_UP = ("warmup_cosine", "constant")
-"""Choices of scheduler that have ``scheduler.warmup_steps``."""
+_OWN_RISE = ("onecycle",)
+"""Choices of scheduler that have no ``scheduler.warmup_steps``."""
 _LONGER = 1.5
 """A shorter run is planned this many times as long as the epochs that were of use."""
 
@@ -99,7 +99,8 @@ def _short_warmup(case: Case) -> str:
     run, plan = case.run, case.plan
     steps = 3 * run.steps[run.risen]
     planned = (plan.num_epochs or 0) * run.steps[0] // run.epochs[0]
-    if plan.scheduler in _WARMED_UP and 0 < steps <= planned // 10:  # it is never longer than that
+    can_warm_up = plan.is_per_update and plan.scheduler not in (None, *_OWN_RISE)
+    if can_warm_up and 0 < steps <= planned // 10:  # it is never longer than that
         return case.start_anew("start anew and warm up longer", {"scheduler.warmup_steps": steps})
     return case.start_anew("start anew at half the rate", case.lower(2))
 

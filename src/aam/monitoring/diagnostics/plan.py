@@ -2,11 +2,13 @@
 
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from aam.facts.settings import read_choices, read_overrides
+from aam.errors import UserError
+from aam.facts.settings import read_choices, read_overrides, read_settings
 
 COMMAND = "aam-train"
 
@@ -20,6 +22,8 @@ class Plan:
     """As in ``loop=pretrain``: what a new run like it is started with."""
     scheduler: str | None = None
     """The choice of ``scheduler=``."""
+    is_per_update: bool = True
+    """Whether the schedule counts updates, or epochs."""
     lr: float | None = None
     """The learning rate of the optimizer's config, which a schedule raises to."""
     max_grad_norm: float | None = None
@@ -36,6 +40,7 @@ class Plan:
             run_dir=None if run_dir is None else str(Path(run_dir).absolute()),
             overrides=tuple(overrides or _words(meta.get("command", ""))),
             scheduler=choices.get("scheduler"),
+            is_per_update=_is_per_update(run_dir),
             lr=_number(meta.get("lr")),
             max_grad_norm=_number(meta.get("max_grad_norm")),
             num_epochs=num_epochs if isinstance(num_epochs, int) else None,
@@ -51,6 +56,13 @@ class Plan:
         """The command that starts a run like it, changed."""
         kept = [word for word in self.overrides if _key(word) not in changes]
         return shlex.join([COMMAND, *kept, *_settings(changes)])
+
+
+def _is_per_update(run_dir: str | Path | None) -> bool:
+    with suppress(UserError):
+        if run_dir is not None:
+            return read_settings(Path(run_dir)).get("scheduler.per") != "epoch"
+    return True
 
 
 def _key(word: str) -> str:

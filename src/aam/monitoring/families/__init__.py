@@ -3,6 +3,7 @@
 from aam.monitoring.families.base import Family
 from aam.monitoring.families.confusion_matrix import ConfusionMatrix
 from aam.monitoring.families.losses import Losses
+from aam.monitoring.families.lr_find import LrFind
 from aam.monitoring.families.metrics import Metrics
 from aam.monitoring.families.pred_vs_actual import PredVsActual
 from aam.monitoring.families.residuals import Residuals
@@ -21,5 +22,6 @@ FAMILIES: dict[str, Family] = {
         Residuals(),
         ConfusionMatrix(),
         RocPr(),
+        LrFind(),
     )
 }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Values = NDArray[np.float64]
 Moments = Mapping[str, str]
 UNSUPERVISED = "unsupervised"
+LR_FIND = "lr_find"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class RunFacts:
     @property
     def lacks_curves(self) -> str:
         """Say why there is no curve to draw; empty if there is one."""
+        if self.epochs and self.epochs[-1]["loop"] == LR_FIND:
+            return "the run looked for a learning rate, without epochs"
         if self.epochs and self.epochs[-1]["step"] == 0:
             return "the model was fitted at once, without epochs"
         return ""
@@ -156,8 +159,8 @@ class Family(Protocol):
 
     name: ClassVar[str]
     kind: ClassVar[str | None]
-    """The one kind of run that it is for: ``regression``, ``classification`` or ``UNSUPERVISED``;
-    None where it is for any."""
+    """The one kind of run that it is for: ``regression``, ``classification``, ``UNSUPERVISED`` or
+    ``LR_FIND``; None where it is for any but the last."""
     moments: ClassVar[Moments]
     """The moments that it answers, and what the file of each is called, without the ending."""
 

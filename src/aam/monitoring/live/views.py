@@ -132,7 +132,9 @@ def _about(facts: RunFacts) -> dict[str, Any]:
 def _headline(facts: RunFacts, curves: Curves, summary: RunSummary) -> list[dict[str, Any]]:
     """The row of current numbers: label, value, note, and what colours them."""
     if facts.lacks_curves:
-        metrics = of_model(facts.epochs[-1]["metrics"]["val"])
+        last = facts.epochs[-1]["metrics"]
+        metrics = of_model(last["val"])
+        metrics |= {name: last["train"][name] for name in last["train"] if name == "suggested_lr"}
         return [_tile(style.name_of(name), number(value)) for name, value in metrics.items()]
     planned = f"/{summary.num_epochs}" if summary.num_epochs else ""
     tiles = [_tile("Epoch", f"{summary.num_done}{planned}")]
