@@ -23,8 +23,10 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 bench: .venv/installed
-	$(BIN)/python benchmarks/unifrac.py
-	$(BIN)/python benchmarks/step.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/unifrac.py
+	$(BIN)/python benchmarks/step.py --model tiny small --slots 256
+	$(BIN)/python benchmarks/matmuls.py --model tiny small
+	$(BIN)/python benchmarks/growth.py --repeats 1
 	$(BIN)/python benchmarks/monitoring.py
 
 docs: .venv/installed

@@ -1,4 +1,4 @@
-"""Time and memory of UniFrac on a synthetic table, and the ratio to scikit-bio in one process.
+"""Time and memory of UniFrac on a synthetic table, against scikit-bio and the ``ssu`` of Debian.
 
 python benchmarks/unifrac.py
 
@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_matrix
+from ssu import report_ssu
+from workload import MIB, SEQUENCE_LENGTH, random_newick, random_table
 
 from aam.phylogeny.tree import Tree, read_tree
 from aam.phylogeny.unifrac import UniFrac
 
-SEQUENCE_LENGTH = 150
-MIB = 2**20
 METRICS = {"unweighted": {}, "weighted": {"normalized": True}}  # with scikit-bio's options
 Distances = Callable[[], object]
 
@@ -31,29 +31,6 @@ def random_names(num_asvs: int, random: np.random.Generator) -> list[str]:
     bases = np.frombuffer(b"ACGT", dtype=np.uint8)
     letters = bases[random.integers(0, 4, size=(num_asvs, SEQUENCE_LENGTH))]
     return [row.tobytes().decode() for row in letters]
-
-
-def random_newick(names: list[str], random: np.random.Generator) -> str:
-    """Join two random lineages until one is left (a coalescent tree's shape)."""
-    lineages = [f"{name}:{random.exponential():.9f}" for name in names]
-    while len(lineages) > 1:
-        i, j = sorted(random.choice(len(lineages), 2, replace=False).tolist())
-        right, left = lineages.pop(j), lineages[i]
-        lineages[i] = f"({left},{right}):{random.exponential():.9f}"
-    return lineages[0] + ";"
-
-
-def random_table(
-    num_samples: int, num_asvs: int, richness: int, random: np.random.Generator
-) -> csr_matrix:
-    """Every sample holds ``richness`` random ASVs with log-normal counts."""
-    columns = [
-        np.sort(random.choice(num_asvs, richness, replace=False, shuffle=False))
-        for _ in range(num_samples)
-    ]
-    counts = np.ceil(random.lognormal(1, 2, size=num_samples * richness)).astype(np.int64)
-    indptr = np.arange(num_samples + 1) * richness
-    return csr_matrix((counts, np.concatenate(columns), indptr), shape=(num_samples, num_asvs))
 
 
 def cpu_seconds(function: Distances) -> float:
@@ -144,6 +121,7 @@ def main() -> None:
     parser.add_argument("--asvs", type=int, default=20_000)
     parser.add_argument("--richness", type=int, default=300)
     parser.add_argument("--batch", type=int, nargs="+", default=[32, 128])
+    parser.add_argument("--many", type=int, nargs="+", default=[512, 5_000], help="for ssu alone")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -153,6 +131,8 @@ def main() -> None:
         batches = [table[np.sort(rows)] for rows in picks]
         report_ours(tree, batches, options.repeats)
         report_ratios(tree, batches, names, path, min(3, options.repeats))
+        many = [random.choice(options.samples, size, replace=False) for size in options.many]
+        report_ssu(tree, [*batches, *(table[np.sort(rows)] for rows in many)], names, path)
 
 
 if __name__ == "__main__":
