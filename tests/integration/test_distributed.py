@@ -175,7 +175,9 @@ def assert_close(found: Any, expected: Any, where: str) -> None:
     elif isinstance(expected, torch.Tensor):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5, msg=where)
     elif isinstance(expected, float):
-        assert found == pytest.approx(expected, rel=1e-4, abs=1e-5), where
+        # Ranks jump where two distances change places.
+        rel = 1e-3 if where.endswith("spearman") else 1e-4
+        assert found == pytest.approx(expected, rel=rel, abs=1e-5), where
     else:
         assert found == expected, where
 

@@ -181,7 +181,7 @@ def test_a_training_is_watched_stopped_and_resumed(
     assert not page.find("button.danger")
     assert page.text(".banner").startswith(f"Stopped after epoch {num_done}: {stop['reason']}")
     assert f"aam-train resume={run_dir}" in page.text(".banner")
-    assert page.num_points() == num_done
+    page.wait(lambda: page.num_points() == num_done)
     assert load_checkpoint(run_dir / "last.pt")["epoch"] == num_done
     assert not (run_dir / REQUEST).exists()
 
