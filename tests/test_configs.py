@@ -157,7 +157,11 @@ def test_what_no_optimizer_and_no_schedule_takes_is_refused_before_a_run_is_made
 
 
 def test_lists_are_left_to_the_class():
-    adafactor = ("optimizer._target_=torch.optim.Adafactor", "optimizer.eps=[null,1e-3]")
+    adafactor = (
+        "optimizer=adamw",
+        "optimizer._target_=torch.optim.Adafactor",
+        "optimizer.eps=[null,1e-3]",
+    )
     config = composed(*adafactor, "~optimizer.betas", "scheduler=plateau", "scheduler.min_lr=[0,0]")
     made = build_optimizer(config.optimizer, torch.nn.Linear(2, 1))
     assert made.defaults["eps"] == [None, 1e-3]

@@ -171,14 +171,14 @@ def test_muon_moves_the_matrices_of_transformer_layers_and_adamw_the_rest() -> N
     }
     assert len(hidden[1.0]) == len(hidden[0.1]) == 4
     muon = torch.optim.Muon(
-        [{"params": [p for _, p in some], "lr": 1e-3 * rate} for rate, some in hidden.items()],
+        [{"params": [p for _, p in some], "lr": 3e-3 * rate} for rate, some in hidden.items()],
         weight_decay=0.01,
         adjust_lr_fn="match_rms_adamw",
     )
     decayed = {id(p) for group in parameter_groups(models[1], 1.0)[:1] for p in group["params"]}
     adamw = torch.optim.AdamW(
         [
-            {"params": [p], "lr": 1e-3 * rate, "weight_decay": 0.01 * (id(p) in decayed)}
+            {"params": [p], "lr": 3e-3 * rate, "weight_decay": 0.01 * (id(p) in decayed)}
             for rate, some in rest.items()
             for _, p in some
         ],
@@ -195,7 +195,7 @@ def test_muon_moves_the_matrices_of_transformer_layers_and_adamw_the_rest() -> N
         models[0].named_parameters(), models[1].parameters(), strict=True
     ):
         assert torch.equal(one, other), name
-    assert both.param_groups[0]["lr"] == 1e-3  # the whole rate is what facts tell
+    assert both.param_groups[0]["lr"] == 3e-3  # the whole rate is what facts tell
 
 
 def test_muon_takes_groups_of_equally_many_weights() -> None:
