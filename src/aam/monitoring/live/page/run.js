@@ -26,7 +26,14 @@ export class RunView {
     RunView.ticking = setInterval(() => this.tick(), 1000);
   }
 
-  async load() {
+  // One after another: two answers that begin at the same epoch would both be joined.
+  load() {
+    const before = this.loading ?? Promise.resolve();
+    this.loading = before.catch(() => {}).then(() => this.fetch());
+    return this.loading;
+  }
+
+  async fetch() {
     const { generation, num } = this.data;
     try {
       const told = await get("api/run", { run: this.key, generation, since: num });
